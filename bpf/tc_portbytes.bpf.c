@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/*
+ * The TC classifier: finds the key of a packet and counts it in the key's slot.
+ * It changes no packet and always answers TC_ACT_UNSPEC, so that whatever else
+ * is attached still runs. It knows no policy: user space writes the table.
+ *
+ *   in/eg -> fast_key --------------------> table -> slot -> per-CPU add
+ *                \-> slow_key (the rest) -/     \-> take_slot (a new port)
+ *
+ * Counters need no atomics: both programs run with bottom halves disabled, and
+ * a CPU is in one of them at a time.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "tc_portbytes.h"
+
+/* Set before loading: the verifier folds them and drops the dead branches. */
+const volatile __u32 link_header = ETH_HLEN;        /* bytes; 0: packets begin at L3 */
+const volatile __u32 port_in = PB_PORT_DESTINATION; /* enum pb_port */
+const volatile __u32 port_eg = PB_PORT_SOURCE;
+
+struct pb_shared shared;
+
+/* max_entries (all slots of this interface) is set before loading. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, PB_FIXED_SLOTS);
+    __type(key, __u32);
+    __type(value, struct pb_counters);
+} counters SEC(".maps");
+
+/* A lock in .bss needs kernel 6.2 (d0d78c1df9b1), in a map of its own none. */
+struct ring_lock {
+    struct bpf_spin_lock lock;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct ring_lock);
+} ring_lock SEC(".maps");
+
+/*
+ * Which key the first fragment of a datagram had (RFC 791 section 3.2, RFC 8200
+ * section 4.5). The direction is part of it: on loopback both directions see the
+ * same datagram, and may count it by different ports. No padding.
+ */
+struct fragment {
+    __be32 source[4];
+    __be32 destination[4];
+    __u32 id;
+    __u8 protocol;
+    __u8 egress;
+    __u16 zero;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1024);
+    __type(key, struct fragment);
+    __type(value, __u32);
+} fragments SEC(".maps");
+
+#define SHARED(place) (*(volatile typeof(place) *)&(place))
+
+/*
+ * Keeps a value below 65536 in the eyes of every verifier: 6.1 to 6.18 take the
+ * result of a byte swap as unbounded, and the compiler drops a plain mask.
+ */
+#define BOUND16(x) asm volatile("%0 &= 0xffff" : "+r"(x))
+
+/* What a packet is. */
+struct found {
+    __u32 key;
+    __u32 offset; /* bytes from the packet's begin to its transport header; 0: no ports found */
+};
+
+static __always_inline __u32 port_key(__u32 transport, __be16 source_be, __be16 destination_be,
+                                      __u32 which) {
+    __u32 port = bpf_ntohs(which == PB_PORT_DESTINATION ? destination_be : source_be);
+
+    if (which == PB_PORT_LOWER) {
+        __u32 destination = bpf_ntohs(destination_be);
+        if (destination < port)
+            port = destination;
+    }
+    BOUND16(port);
+    return PB_KEY(transport, port);
+}
+
+/* ---- the slow path: whatever the fast path does not know ---- */
+
+#define NO_TRANSPORT PB_TRANSPORTS
+
+static __always_inline __u32 transport_of(__u32 protocol) {
+    switch (protocol) {
+    case IPPROTO_TCP:
+        return PB_TCP;
+    case IPPROTO_UDP:
+        return PB_UDP;
+    case IPPROTO_SCTP:
+        return PB_SCTP;
+    default:
+        return NO_TRANSPORT;
+    }
+}
+
+/* A struct found as the one scalar that a global function may return. */
+#define FOUND(key, offset) ((__u64)(offset) << 32 | (key))
+
+/* Those with a header that says what follows and how long it is (RFC 8200 section 4, 4302, 6275).
+ */
+static __always_inline int is_extension(__u32 protocol, int v6) {
+    if (protocol == IPPROTO_AH)
+        return 1;
+    return v6 &&
+           (protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+            protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_MH);
+}
+
+/*
+ * The packet from its L3 header on, at offset. Ports are read where the headers
+ * say they are; lengths in the packet are not believed, only skb->len is.
+ * A function of its own for the verifier: it sees it once.
+ */
+__noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 egress) {
+    struct fragment fragment = {.egress = egress != 0};
+    int remember = 0; /* a first fragment: fragment holds its identity */
+    __u32 protocol, transport, key;
+    __be16 ports[2];
+
+    if (v6) {
+        struct ipv6hdr ip6;
+
+        if (bpf_skb_load_bytes(skb, offset, &ip6, sizeof(ip6)) || ip6.version != 6)
+            return FOUND(PB_KEY_NONIP, 0);
+        __builtin_memcpy(fragment.source, &ip6.saddr, sizeof(fragment.source));
+        __builtin_memcpy(fragment.destination, &ip6.daddr, sizeof(fragment.destination));
+        protocol = ip6.nexthdr;
+        offset += sizeof(ip6);
+    } else {
+        struct iphdr ip;
+        __u8 last;
+
+        if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
+            bpf_skb_load_bytes(skb, offset + ip.ihl * 4 - 1, &last, sizeof(last)))
+            return FOUND(PB_KEY_NONIP, 0);
+        protocol = ip.protocol;
+        offset += ip.ihl * 4;
+        if (ip.frag_off & bpf_htons(0x3fff)) { /* more fragments, or an offset */
+            fragment.source[0] = ip.saddr;
+            fragment.destination[0] = ip.daddr;
+            fragment.id = ip.id;
+            fragment.protocol = protocol;
+            if (ip.frag_off & bpf_htons(0x1fff))
+                goto later_fragment;
+            remember = 1;
+        }
+    }
+
+    for (int i = 0; i < PB_MAX_EXTENSIONS && is_extension(protocol, v6); i++) {
+        struct {
+            __u8 next;
+            __u8 length;
+            __be16 fragment; /* offset in units of 8 bytes, 2 bits, more fragments */
+            __be32 id;
+        } extension;
+
+        /* Only a fragment header is sure to have 8 bytes, but all have a multiple of 4. */
+        if (protocol == IPPROTO_FRAGMENT) {
+            if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
+                return FOUND(PB_KEY_IP(protocol & 0xff), 0);
+            protocol = extension.next;
+            offset += sizeof(extension);
+            fragment.id = extension.id;
+            fragment.protocol = protocol;
+            if (extension.fragment & bpf_htons(0xfff8))
+                goto later_fragment;
+            remember = (extension.fragment & bpf_htons(1)) != 0;
+        } else {
+            if (bpf_skb_load_bytes(skb, offset, &extension, 2))
+                return FOUND(PB_KEY_IP(protocol & 0xff), 0);
+            if (protocol == IPPROTO_AH)
+                offset += (extension.length + 2) * 4; /* RFC 4302 section 2.2 */
+            else
+                offset += (extension.length + 1) * 8;
+            protocol = extension.next;
+        }
+    }
+
+    transport = transport_of(protocol);
+    if (transport == NO_TRANSPORT || bpf_skb_load_bytes(skb, offset, ports, sizeof(ports)))
+        return FOUND(PB_KEY_IP(protocol & 0xff), 0);
+    key = port_key(transport, ports[0], ports[1], egress ? port_eg : port_in);
+    if (remember)
+        bpf_map_update_elem(&fragments, &fragment, &key, BPF_ANY);
+    return FOUND(key, offset);
+
+later_fragment:;
+    __u32 *known = bpf_map_lookup_elem(&fragments, &fragment);
+
+    return FOUND(known ? *known : PB_KEY_IP(protocol & 0xff), 0);
+}
+
+static __always_inline __u64 slow_key(struct __sk_buff *skb, __u32 egress) {
+    __u32 offset = link_header;
+    __be16 type = skb->protocol;
+
+    if (link_header) {
+        type = 0;
+        bpf_skb_load_bytes(skb, offset - sizeof(type), &type, sizeof(type));
+        for (int tags = 0; tags < 2; tags++) {
+            if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+                break;
+            /* A tag: 2 bytes of its own, then the type of what follows. */
+            if (bpf_skb_load_bytes(skb, offset + 2, &type, sizeof(type)))
+                return FOUND(PB_KEY_NONIP, 0);
+            offset += 4;
+        }
+    }
+    if (type == bpf_htons(ETH_P_IP))
+        return slow_ip(skb, offset, 0, egress);
+    if (type == bpf_htons(ETH_P_IPV6))
+        return slow_ip(skb, offset, 1, egress);
+    return FOUND(PB_KEY_NONIP, 0);
+}
+
+/* ---- a port without a slot ---- */
+
+/*
+ * Gives key a slot from the ring, or the transport's "other" when there is none.
+ * User space writes table entries without the lock, hence the compare-and-swap;
+ * it is also the barrier between key_of and the entry that publishes it.
+ */
+__noinline __u32 take_slot(__u32 key) {
+    __u32 other = PB_SLOT_OTHER(key / PB_PORTS);
+    __u64 head = SHARED(shared.head); /* before tail, else a full ring could look empty */
+    __u64 tail = SHARED(shared.tail);
+    struct ring_lock *ring;
+    __u32 zero = 0, answer, slot;
+
+    if (head >= tail) /* with no slot left, this is all that a packet pays */
+        return other;
+    ring = bpf_map_lookup_elem(&ring_lock, &zero);
+    if (!ring)
+        return other;
+    asm volatile("" : "+r"(key)); /* the bound must be seen on the register used below */
+    if (key >= PB_PORT_KEYS)
+        return PB_SLOT_NONIP;
+
+    bpf_spin_lock(&ring->lock);
+    head = SHARED(shared.head);
+    slot = SHARED(shared.ring[head & (PB_RING - 1)]);
+    if (slot == 0 || slot >= PB_DYNAMIC_END) {
+        answer = SHARED(shared.table[key]);
+    } else {
+        SHARED(shared.key_of[slot]) = key;
+        answer = __sync_val_compare_and_swap(&shared.table[key], 0, slot);
+        if (answer == 0) {
+            SHARED(shared.ring[head & (PB_RING - 1)]) = 0;
+            SHARED(shared.head) = head + 1;
+            answer = slot;
+        }
+    }
+    bpf_spin_unlock(&ring->lock);
+    return answer ? answer : other;
+}
+
+/* ---- GSO: one packet here, many on the wire ---- */
+
+#define GSO_BY_FRAGS 0xffff /* include/linux/skbuff.h: gso_size says nothing (SCTP) */
+
+/* What one skb is on the wire. */
+struct wire {
+    __u64 packets;
+    __u64 bytes;
+};
+
+/*
+ * The headers of a GSO packet stand on the wire once a segment, in skb->len
+ * once. The kernel's own figure (wire_len) knows the headers of tunnels too: on
+ * egress always, from the link layer on; on ingress from 6.19 (f9e00e51e391),
+ * from the network layer on. Where there is none, the headers found by us count.
+ */
+static __always_inline struct wire wire_of_gso(struct __sk_buff *skb, struct found found,
+                                               __u32 egress) {
+    __u32 offset = found.offset, headers = offset, size = skb->gso_size;
+    struct wire wire = {.packets = skb->gso_segs, .bytes = skb->len};
+    __u32 transport = found.key / PB_PORTS;
+
+    if (offset && transport == PB_TCP) {
+        __u8 words = 5 << 4;
+
+        bpf_skb_load_bytes(skb, offset + 12, &words, sizeof(words)); /* RFC 9293: data offset */
+        headers += (words >> 4) * 4;
+    } else if (offset && transport == PB_UDP) {
+        headers += 8;
+    } else if (offset) {
+        headers += 12; /* RFC 9260 section 3.1 */
+    }
+    if (wire.packets == 0) {
+        wire.packets = 1;
+        if (size && size != GSO_BY_FRAGS && skb->len > headers)
+            wire.packets = (skb->len - headers + size - 1) / size;
+    }
+    if (skb->wire_len > skb->len && size != GSO_BY_FRAGS)
+        wire.bytes = skb->wire_len + (egress ? 0 : wire.packets * link_header);
+    else
+        wire.bytes += (wire.packets - 1) * headers;
+    return wire;
+}
+
+/* ---- every packet ---- */
+
+/*
+ * Ethernet or nothing, IPv4 without options and fragments or IPv6 without
+ * extension headers, TCP or UDP, and all that in the linear part of the skb:
+ * true and *found set. Otherwise false.
+ */
+static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress, struct found *found) {
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    void *l3 = data + link_header;
+    __u32 protocol, transport, offset;
+    __be16 type, *ports;
+
+    if (link_header) {
+        if (l3 > end)
+            return 0;
+        type = ((struct ethhdr *)data)->h_proto;
+    } else {
+        type = skb->protocol;
+    }
+
+    if (type == bpf_htons(ETH_P_IP)) {
+        struct iphdr *ip = l3;
+
+        ports = (void *)(ip + 1);
+        if ((void *)(ports + 2) > end)
+            return 0;
+        /* Version 4, 5 words of header; neither more fragments nor an offset. */
+        if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff))
+            return 0;
+        protocol = ip->protocol;
+        offset = link_header + sizeof(*ip);
+    } else if (type == bpf_htons(ETH_P_IPV6)) {
+        struct ipv6hdr *ip6 = l3;
+
+        ports = (void *)(ip6 + 1);
+        if ((void *)(ports + 2) > end)
+            return 0;
+        if (*(__u8 *)ip6 >> 4 != 6)
+            return 0;
+        protocol = ip6->nexthdr;
+        offset = link_header + sizeof(*ip6);
+    } else {
+        return 0;
+    }
+
+    if (protocol == IPPROTO_TCP)
+        transport = PB_TCP;
+    else if (protocol == IPPROTO_UDP)
+        transport = PB_UDP;
+    else
+        return 0;
+    found->key = port_key(transport, ports[0], ports[1], egress ? port_eg : port_in);
+    found->offset = offset;
+    return 1;
+}
+
+static __always_inline int count(struct __sk_buff *skb, __u32 egress) {
+    struct wire wire = {.packets = 1, .bytes = skb->len};
+    struct pb_counters *counter;
+    struct found found;
+    __u32 slot;
+
+    if (!fast_key(skb, egress, &found)) {
+        __u64 slow = slow_key(skb, egress);
+
+        found.offset = slow >> 32;
+        found.key = slow;
+        asm volatile("" : "+r"(found.key)); /* the bound must be seen on the register used below */
+        if (found.key >= PB_KEYS)
+            found.key = PB_KEY_NONIP;
+    }
+
+    slot = SHARED(shared.table[found.key]);
+    if (!slot)
+        slot = take_slot(found.key);
+
+    if (skb->gso_size)
+        wire = wire_of_gso(skb, found, egress);
+    if (skb->vlan_present) /* a tag in metadata: 4 bytes of every packet on the wire */
+        wire.bytes += wire.packets * 4;
+
+    counter = bpf_map_lookup_elem(&counters, &slot);
+    if (!counter)
+        return TC_ACT_UNSPEC;
+    if (egress) {
+        counter->tx_bytes += wire.bytes;
+        counter->tx_packets += wire.packets;
+    } else {
+        counter->rx_bytes += wire.bytes;
+        counter->rx_packets += wire.packets;
+    }
+    return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int tc_portbytes_in(struct __sk_buff *skb) {
+    return count(skb, 0);
+}
+
+SEC("tc")
+int tc_portbytes_eg(struct __sk_buff *skb) {
+    return count(skb, 1);
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

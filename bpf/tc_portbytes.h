@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The contract between the classifier (bpf/) and the plugin (plugin/): the key
+ * of a packet, the slots that count, the memory both sides share. Types and
+ * constants only.
+ *
+ * A *key* says what a packet is: a port of a transport, an IP protocol without
+ * ports, or not IP. A *slot* is a counter. The port table maps keys to slots;
+ * user space decides which keys share a slot, the classifier only looks it up.
+ *
+ * All numbers are in host byte order.
+ */
+#ifndef TC_PORTBYTES_H
+#define TC_PORTBYTES_H
+
+#include <linux/types.h>
+
+/* ---- keys ---- */
+
+enum pb_transport { PB_TCP, PB_UDP, PB_SCTP, PB_TRANSPORTS };
+
+#define PB_PORTS                65536u
+#define PB_KEY(transport, port) ((__u32)(transport)*PB_PORTS + (port))
+#define PB_PORT_KEYS            (PB_TRANSPORTS * PB_PORTS) /* keys below have a port */
+#define PB_PROTOCOLS            256u
+#define PB_KEY_IP(protocol)     (PB_PORT_KEYS + (protocol))
+#define PB_KEY_NONIP            (PB_PORT_KEYS + PB_PROTOCOLS)
+#define PB_KEYS                 (PB_KEY_NONIP + 1)
+
+/* ---- slots ---- */
+
+/*
+ * 0 is no slot: in the table, a key without one; in the ring, an empty cell.
+ * Then the fixed slots, which never change their meaning:
+ */
+#define PB_SLOT_OTHER(transport)     (1u + (transport))
+#define PB_SLOT_EPHEMERAL(transport) (1u + PB_TRANSPORTS + (transport))
+#define PB_SLOT_IP(protocol)         (1u + 2 * PB_TRANSPORTS + (protocol))
+#define PB_SLOT_NONIP                (1u + 2 * PB_TRANSPORTS + PB_PROTOCOLS)
+#define PB_FIXED_SLOTS               (PB_SLOT_NONIP + 1) /* number, slot 0 included */
+
+/*
+ * Then the dynamic slots, which the classifier gives to new ports by itself
+ * (taken from the ring), and behind them those that user space alone gives.
+ */
+#define PB_DYNAMIC_MAX 32768u
+#define PB_RING        PB_DYNAMIC_MAX /* a power of two */
+#define PB_DYNAMIC_END (PB_FIXED_SLOTS + PB_DYNAMIC_MAX)
+
+struct pb_counters {
+    __u64 rx_bytes; /* on the wire, see README "What is counted" */
+    __u64 rx_packets;
+    __u64 tx_bytes;
+    __u64 tx_packets;
+};
+
+/* ---- shared memory ---- */
+
+#define PB_LINE 128 /* two cache lines: x86 prefetches them in pairs */
+
+/*
+ * The ring holds the free dynamic slots: only user space pushes (at tail), only
+ * the classifier pops (at head), under its lock. Positions are never masked
+ * when stored, tail - head slots are free. A cell is 0 before it is pushed to
+ * and after it was popped.
+ *
+ * An entry of the table is changed by compare-and-swap or exchange on either
+ * side. key_of[slot] is the key that last took a dynamic slot from the ring: it
+ * is written before the table entry that publishes the slot.
+ */
+struct pb_shared {
+    __u32 table[PB_KEYS];
+    __u32 key_of[PB_DYNAMIC_END];
+    __u32 ring[PB_RING];
+    __u64 head __attribute__((aligned(PB_LINE)));
+    __u64 tail __attribute__((aligned(PB_LINE)));
+} __attribute__((aligned(PB_LINE)));
+
+/* ---- settings, constant once loaded ---- */
+
+/* Which port of a packet makes its key. */
+enum pb_port { PB_PORT_SOURCE, PB_PORT_DESTINATION, PB_PORT_LOWER };
+
+/*
+ * IPv6 extension headers (and AH in IPv4) that are walked in one packet: a
+ * bound, so that a hostile packet costs no more. RFC 8200 section 4.1 knows
+ * seven in a packet that follows its recommendations.
+ */
+#define PB_MAX_EXTENSIONS 8
+
+#endif

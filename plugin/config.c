@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <collectd/liboconfig/oconfig.h>
+
+#include "log.h"
+#include "tc_portbytes.h"
+
+#define MAX_PORTS_LEAST 16
+#define MIN_BYTES_MOST  (1ull << 53) /* whole numbers up to here survive collectd's double */
+
+int config_defaults(struct settings *settings) {
+    *settings = (struct settings){
+        .interfaces = selection_new(),
+        .ingress = true,
+        .egress = true,
+        .count_by = COUNT_LOCAL,
+        .max_ports = 512,
+        .fold_ephemeral = true,
+        .min_bytes = 10000,
+    };
+    return settings->interfaces ? 0 : -ENOMEM;
+}
+
+void config_free(struct settings *settings) {
+    selection_free(settings->interfaces);
+    settings->interfaces = NULL;
+}
+
+/* The values of an option as the operator wrote them, for messages. */
+static const char *written(const oconfig_item_t *item, char *text, size_t size) {
+    size_t used = 0;
+
+    text[0] = 0;
+    for (int i = 0; i < item->values_num && used < size; i++) {
+        const oconfig_value_t *value = &item->values[i];
+        const char *space = i ? " " : "";
+
+        if (value->type == OCONFIG_TYPE_STRING)
+            used += snprintf(text + used, size - used, "%s\"%s\"", space, value->value.string);
+        else if (value->type == OCONFIG_TYPE_NUMBER)
+            used += snprintf(text + used, size - used, "%s%.15g", space, value->value.number);
+        else
+            used += snprintf(text + used, size - used, "%s%s", space,
+                             value->value.boolean ? "true" : "false");
+    }
+    return item->values_num ? text : "nothing";
+}
+
+static int refuse(const oconfig_item_t *item, const char *allowed) {
+    char text[256];
+
+    pb_log(LOG_ERR, "option %s: %s is not allowed; allowed: %s.", item->key,
+           written(item, text, sizeof(text)), allowed);
+    return -EINVAL;
+}
+
+/* The only value if it is of this type, else NULL. */
+static const oconfig_value_t *only_value(const oconfig_item_t *item, int type) {
+    if (item->values_num != 1 || item->children_num != 0 || item->values[0].type != type)
+        return NULL;
+    return &item->values[0];
+}
+
+static int get_boolean(const oconfig_item_t *item, bool *out) {
+    const oconfig_value_t *value = only_value(item, OCONFIG_TYPE_BOOLEAN);
+
+    if (!value)
+        return refuse(item, "true or false");
+    *out = value->value.boolean;
+    return 0;
+}
+
+static int get_number(const oconfig_item_t *item, __u64 least, __u64 most, __u64 *out) {
+    const oconfig_value_t *value = only_value(item, OCONFIG_TYPE_NUMBER);
+    char allowed[80];
+
+    if (value && value->value.number >= least && value->value.number <= most &&
+        value->value.number == (double)(__u64)value->value.number) {
+        *out = value->value.number;
+        return 0;
+    }
+    snprintf(allowed, sizeof(allowed), "a whole number from %llu to %llu", least, most);
+    return refuse(item, allowed);
+}
+
+/* One of several words, upper or lower case. */
+static int get_word(const oconfig_item_t *item, const char *const *words, int number, int *out) {
+    const oconfig_value_t *value = only_value(item, OCONFIG_TYPE_STRING);
+    char allowed[128];
+    size_t used = 0;
+
+    for (int i = 0; value && i < number; i++) {
+        if (!strcasecmp(value->value.string, words[i])) {
+            *out = i;
+            return 0;
+        }
+    }
+    for (int i = 0; i < number && used < sizeof(allowed); i++)
+        used += snprintf(allowed + used, sizeof(allowed) - used, "%s\"%s\"",
+                         i == 0            ? ""
+                         : i == number - 1 ? " or "
+                                           : ", ",
+                         words[i]);
+    return refuse(item, allowed);
+}
+
+static int on_interface(struct settings *settings, const oconfig_item_t *item) {
+    const oconfig_value_t *value = only_value(item, OCONFIG_TYPE_STRING);
+    char reason[128], allowed[256];
+    int error;
+
+    if (!value)
+        return refuse(item, "the name of one interface, or a \"/regular expression/\"");
+    error = selection_add(settings->interfaces, value->value.string, reason, sizeof(reason));
+    if (error != -EINVAL)
+        return error;
+    snprintf(allowed, sizeof(allowed),
+             "the name of one interface, or a \"/regular expression/\" (this one: %s)", reason);
+    return refuse(item, allowed);
+}
+
+static int on_ignore_selected(struct settings *settings, const oconfig_item_t *item) {
+    bool ignore = false;
+    int error = get_boolean(item, &ignore);
+
+    if (!error)
+        selection_invert(settings->interfaces, ignore);
+    return error;
+}
+
+static int on_direction(struct settings *settings, const oconfig_item_t *item) {
+    static const char *const words[] = {"both", "ingress", "egress"};
+    int word = 0, error = get_word(item, words, 3, &word);
+
+    settings->ingress = word != 2;
+    settings->egress = word != 1;
+    return error;
+}
+
+static int on_count_by(struct settings *settings, const oconfig_item_t *item) {
+    static const char *const words[] = {/* in the order of enum count_by */
+                                        "local", "remote", "destination", "source", "lower"};
+    int word = 0, error = get_word(item, words, 5, &word);
+
+    settings->count_by = (enum count_by)word;
+    return error;
+}
+
+static int on_max_ports(struct settings *settings, const oconfig_item_t *item) {
+    __u64 number = 0;
+    int error = get_number(item, MAX_PORTS_LEAST, PB_DYNAMIC_MAX, &number);
+
+    settings->max_ports = (__u32)number;
+    return error;
+}
+
+static int on_fold_ephemeral(struct settings *settings, const oconfig_item_t *item) {
+    return get_boolean(item, &settings->fold_ephemeral);
+}
+
+static int on_min_bytes(struct settings *settings, const oconfig_item_t *item) {
+    return get_number(item, 0, MIN_BYTES_MOST, &settings->min_bytes);
+}
+
+static const struct option {
+    const char *name;
+    int (*on)(struct settings *settings, const oconfig_item_t *item);
+    bool repeatable;
+} options[] = {
+    {"Interface", on_interface, true},  {"IgnoreSelected", on_ignore_selected, false},
+    {"Direction", on_direction, false}, {"CountBy", on_count_by, false},
+    {"MaxPorts", on_max_ports, false},  {"FoldEphemeral", on_fold_ephemeral, false},
+    {"MinBytes", on_min_bytes, false},
+};
+
+#define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static int on_option(struct settings *settings, const oconfig_item_t *item) {
+    for (unsigned i = 0; i < OPTIONS; i++) {
+        if (strcasecmp(item->key, options[i].name))
+            continue;
+        if (settings->given & (1u << i) && !options[i].repeatable) {
+            char text[256];
+
+            pb_log(LOG_ERR, "option %s: given twice, the second time with %s; allowed: once.",
+                   options[i].name, written(item, text, sizeof(text)));
+            return -EINVAL;
+        }
+        settings->given |= 1u << i;
+        return options[i].on(settings, item);
+    }
+
+    char names[256];
+    size_t used = 0;
+
+    for (unsigned i = 0; i < OPTIONS && used < sizeof(names); i++)
+        used +=
+            snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", options[i].name);
+    pb_log(LOG_ERR, "option %s: there is no such option; allowed: %s.", item->key, names);
+    return -EINVAL;
+}
+
+int config_block(struct settings *settings, const oconfig_item_t *block) {
+    for (int i = 0; i < block->children_num; i++) {
+        int error = on_option(settings, &block->children[i]);
+
+        if (error)
+            return error;
+    }
+    return 0;
+}

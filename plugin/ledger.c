@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+#include "ledger.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+struct series {
+    struct pb_counters total; /* what it says */
+    struct pb_counters late;  /* what it says from the next read on */
+    __u32 key;
+    bool up;
+};
+
+/* A port without a series that may become one at this read. */
+struct candidate {
+    struct pb_counters delta;
+    __u32 key;
+};
+
+struct ledger {
+    struct ledger_policy policy;
+    struct series fixed[PB_FIXED_SLOTS]; /* always there: "other" can take anything */
+    struct series *ports;
+    __u32 ports_number, ports_room;
+    __u32 *port_of; /* by key: 1 + its place in ports; 0: never had a series */
+    struct candidate *candidates;
+    __u32 candidates_number, candidates_room;
+    bool limit_said;
+    char interface[64];
+};
+
+int ledger_new(struct ledger **out, const char *interface, const struct ledger_policy *policy) {
+    struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+    if (!ledger)
+        return -ENOMEM;
+    /* Large and almost never written: untouched pages cost nothing. */
+    ledger->port_of = calloc(PB_PORT_KEYS, sizeof(*ledger->port_of));
+    if (!ledger->port_of) {
+        free(ledger);
+        return -ENOMEM;
+    }
+    ledger->policy = *policy;
+    snprintf(ledger->interface, sizeof(ledger->interface), "%s", interface);
+    *out = ledger;
+    return 0;
+}
+
+void ledger_free(struct ledger *ledger) {
+    if (!ledger)
+        return;
+    free(ledger->ports);
+    free(ledger->port_of);
+    free(ledger->candidates);
+    free(ledger);
+}
+
+static void add(struct pb_counters *to, const struct pb_counters *delta) {
+    to->rx_bytes += delta->rx_bytes;
+    to->rx_packets += delta->rx_packets;
+    to->tx_bytes += delta->tx_bytes;
+    to->tx_packets += delta->tx_packets;
+}
+
+static bool is_zero(const struct pb_counters *counters) {
+    return !(counters->rx_bytes | counters->rx_packets | counters->tx_bytes | counters->tx_packets);
+}
+
+static __u64 bytes_of(const struct pb_counters *counters) {
+    return counters->rx_bytes + counters->tx_bytes;
+}
+
+/* What comes with or before the series' first word is late. */
+static void credit(struct series *series, const struct pb_counters *delta) {
+    add(series->up && is_zero(&series->late) ? &series->total : &series->late, delta);
+    series->up = true;
+}
+
+static struct series *series_of(const struct ledger *ledger, __u32 key) {
+    __u32 place = key < PB_PORT_KEYS ? ledger->port_of[key] : 0;
+
+    return place ? &ledger->ports[place - 1] : NULL;
+}
+
+bool ledger_keeps(void *context, __u32 key) {
+    const struct series *series = series_of(context, key);
+
+    return series && series->up;
+}
+
+/* Makes room for one more element of an array. False: there is none to be had. */
+static bool grow(void **array, __u32 number, __u32 *room, size_t element) {
+    __u32 more = *room ? *room * 2 : 16;
+    void *grown;
+
+    if (number < *room)
+        return true;
+    grown = realloc(*array, more * element);
+    if (!grown)
+        return false;
+    *array = grown;
+    *room = more;
+    return true;
+}
+
+static void credit_other(struct ledger *ledger, __u32 key, const struct pb_counters *delta) {
+    credit(&ledger->fixed[PB_SLOT_OTHER(key / PB_PORTS)], delta);
+}
+
+void ledger_book(void *context, __u32 slot, __u32 key, __u64 held,
+                 const struct pb_counters *delta) {
+    struct ledger *ledger = context;
+    struct series *series;
+
+    if (slot < PB_FIXED_SLOTS) {
+        credit(&ledger->fixed[slot], delta);
+        return;
+    }
+    series = series_of(ledger, key);
+    if (series && series->up) {
+        credit(series, delta);
+        return;
+    }
+    if (held < ledger->policy.min_bytes ||
+        !grow((void **)&ledger->candidates, ledger->candidates_number, &ledger->candidates_room,
+              sizeof(*ledger->candidates))) {
+        credit_other(ledger, key, delta);
+        return;
+    }
+    ledger->candidates[ledger->candidates_number++] =
+        (struct candidate){.delta = *delta, .key = key};
+}
+
+static int by_bytes(const void *a, const void *b) {
+    __u64 left = bytes_of(&((const struct candidate *)a)->delta);
+    __u64 right = bytes_of(&((const struct candidate *)b)->delta);
+
+    return left < right ? 1 : left > right ? -1 : 0;
+}
+
+/* NULL: none can be had. */
+static struct series *make_series(struct ledger *ledger, __u32 key) {
+    if (ledger->ports_number >= ledger->policy.max_series) {
+        if (!ledger->limit_said)
+            pb_log(LOG_WARNING,
+                   "%s: %u ports have become series since the start, which is the limit; further "
+                   "ports are counted in \"other\". Raise MaxPorts to see more of them.",
+                   ledger->interface, ledger->policy.max_series);
+        ledger->limit_said = true;
+        return NULL;
+    }
+    if (!grow((void **)&ledger->ports, ledger->ports_number, &ledger->ports_room,
+              sizeof(*ledger->ports)))
+        return NULL;
+    ledger->ports[ledger->ports_number] = (struct series){.key = key};
+    ledger->port_of[key] = ++ledger->ports_number;
+    return &ledger->ports[ledger->ports_number - 1];
+}
+
+void ledger_settle(struct ledger *ledger) {
+    /* The busiest first, in case not all of them can become series. */
+    if (ledger->candidates_number)
+        qsort(ledger->candidates, ledger->candidates_number, sizeof(*ledger->candidates), by_bytes);
+    for (__u32 i = 0; i < ledger->candidates_number; i++) {
+        const struct candidate *candidate = &ledger->candidates[i];
+        struct series *series = series_of(ledger, candidate->key);
+
+        if (!series)
+            series = make_series(ledger, candidate->key);
+        if (series)
+            credit(series, &candidate->delta);
+        else
+            credit_other(ledger, candidate->key, &candidate->delta);
+    }
+    ledger->candidates_number = 0;
+}
+
+static void say_one(struct series *series, __u32 slot, ledger_say_fn *say, void *context) {
+    char name[LEDGER_NAME];
+
+    if (!series->up)
+        return;
+    ledger_name(name, slot, series->key);
+    say(context, name, &series->total);
+    add(&series->total, &series->late);
+    series->late = (struct pb_counters){0};
+}
+
+void ledger_say(struct ledger *ledger, ledger_say_fn *say, void *context) {
+    for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
+        say_one(&ledger->fixed[slot], slot, say, context);
+    for (__u32 i = 0; i < ledger->ports_number; i++)
+        say_one(&ledger->ports[i], PB_FIXED_SLOTS, say, context);
+}
+
+bool ledger_owes(const struct ledger *ledger) {
+    for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
+        if (!is_zero(&ledger->fixed[slot].late))
+            return true;
+    for (__u32 i = 0; i < ledger->ports_number; i++)
+        if (!is_zero(&ledger->ports[i].late))
+            return true;
+    return false;
+}
+
+void ledger_rest(struct ledger *ledger) {
+    for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
+        ledger->fixed[slot].up = false;
+    for (__u32 i = 0; i < ledger->ports_number; i++)
+        ledger->ports[i].up = false;
+}
+
+/*
+ * IANA's keywords in lower case (Assigned Internet Protocol Numbers) of those
+ * protocols that <netinet/in.h> has a constant for.
+ */
+static const char *const protocol_names[PB_PROTOCOLS] = {
+    [IPPROTO_HOPOPTS] = "hopopt",
+    [IPPROTO_ICMP] = "icmp",
+    [IPPROTO_IGMP] = "igmp",
+    [IPPROTO_IPIP] = "ipv4",
+    [IPPROTO_TCP] = "tcp",
+    [IPPROTO_EGP] = "egp",
+    [IPPROTO_PUP] = "pup",
+    [IPPROTO_UDP] = "udp",
+    [IPPROTO_IDP] = "xns-idp",
+    [IPPROTO_TP] = "iso-tp4",
+    [IPPROTO_DCCP] = "dccp",
+    [IPPROTO_IPV6] = "ipv6",
+    [IPPROTO_ROUTING] = "ipv6-route",
+    [IPPROTO_FRAGMENT] = "ipv6-frag",
+    [IPPROTO_RSVP] = "rsvp",
+    [IPPROTO_GRE] = "gre",
+    [IPPROTO_ESP] = "esp",
+    [IPPROTO_AH] = "ah",
+    [IPPROTO_ICMPV6] = "ipv6-icmp",
+    [IPPROTO_NONE] = "ipv6-nonxt",
+    [IPPROTO_DSTOPTS] = "ipv6-opts",
+    [IPPROTO_MTP] = "mtp",
+    [IPPROTO_ENCAP] = "encap",
+    [IPPROTO_PIM] = "pim",
+    [IPPROTO_COMP] = "ipcomp",
+    [IPPROTO_SCTP] = "sctp",
+    [IPPROTO_UDPLITE] = "udplite",
+    [IPPROTO_MPLS] = "mpls-in-ip",
+};
+
+static const char *const transport_names[PB_TRANSPORTS] = {"tcp", "udp", "sctp"};
+
+void ledger_name(char name[LEDGER_NAME], __u32 slot, __u32 key) {
+    if (slot >= PB_FIXED_SLOTS) {
+        snprintf(name, LEDGER_NAME, "%s-%u", transport_names[key / PB_PORTS % PB_TRANSPORTS],
+                 key % PB_PORTS);
+    } else if (slot < PB_SLOT_EPHEMERAL(0)) {
+        snprintf(name, LEDGER_NAME, "%s-other", transport_names[slot - PB_SLOT_OTHER(0)]);
+    } else if (slot < PB_SLOT_IP(0)) {
+        snprintf(name, LEDGER_NAME, "%s-ephemeral", transport_names[slot - PB_SLOT_EPHEMERAL(0)]);
+    } else if (slot == PB_SLOT_NONIP) {
+        snprintf(name, LEDGER_NAME, "nonip");
+    } else if (protocol_names[slot - PB_SLOT_IP(0)]) {
+        snprintf(name, LEDGER_NAME, "ip-%s", protocol_names[slot - PB_SLOT_IP(0)]);
+    } else {
+        snprintf(name, LEDGER_NAME, "ip-%u", slot - PB_SLOT_IP(0));
+    }
+}

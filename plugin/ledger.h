@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ledger of one interface name: which series there are, and what each has
+ * counted since the daemon began. It outlives slots, BPF objects and the
+ * interface itself, so its series only ever grow.
+ *
+ * Per read: ledger_book for every slot that carried something, ledger_settle
+ * once, ledger_say once.
+ *
+ * A series that comes up says its old total (0 when new) at that read; what the
+ * read brought follows with the next one, because collectd has no rate for the
+ * first value of a series and would lose it.
+ *
+ * Not thread-safe: one thread at a time per ledger.
+ */
+#ifndef PB_LEDGER_H
+#define PB_LEDGER_H
+
+#include <stdbool.h>
+
+#include "tc_portbytes.h"
+
+struct ledger;
+
+struct ledger_policy {
+    __u64 min_bytes;  /* a dynamic port needs so many (rx + tx) in its slot to become a series */
+    __u32 max_series; /* dynamic ports that ever become one, per interface name */
+};
+
+/* `interface` is for messages; both are copied. -ENOMEM. */
+int ledger_new(struct ledger **out, const char *interface, const struct ledger_policy *policy);
+void ledger_free(struct ledger *ledger); /* NULL is fine */
+
+/* A slots_book_fn, with the ledger as its context. */
+void ledger_book(void *ledger, __u32 slot, __u32 key, __u64 held, const struct pb_counters *delta);
+
+/* Decides which new ports become series; the rest goes to "other". */
+void ledger_settle(struct ledger *ledger);
+
+/* Whether key has a series of its own now: its slot is worth keeping. */
+bool ledger_keeps(void *ledger, __u32 key);
+
+/* One call for each series that is up; totals only ever grow. */
+typedef void ledger_say_fn(void *context, const char *instance, const struct pb_counters *total);
+void ledger_say(struct ledger *ledger, ledger_say_fn *say, void *context);
+
+/* Whether some series has yet to say what a read brought. */
+bool ledger_owes(const struct ledger *ledger);
+
+/* The interface has gone: its series stop, and keep their totals for its return. */
+void ledger_rest(struct ledger *ledger);
+
+/*
+ * The type instance: "tcp-443", "ip-icmp", "udp-other". slot: a fixed slot, or
+ * PB_FIXED_SLOTS when key says what it is.
+ */
+#define LEDGER_NAME 24
+void ledger_name(char name[LEDGER_NAME], __u32 slot, __u32 key);
+
+#endif

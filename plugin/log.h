@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the modules say something to the operator. Implemented by whoever links
+ * them: the plugin (collectd's log), the tests (captured). One call, one line.
+ * Priorities are syslog's (LOG_ERR ... LOG_DEBUG), which are collectd's too.
+ * Safe from any thread.
+ */
+#ifndef PB_LOG_H
+#define PB_LOG_H
+
+#include <syslog.h>
+
+void pb_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

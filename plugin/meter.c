@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT */
+#include "meter.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/membarrier.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "netlink.h"
+#include "tc_portbytes.skel.h"
+
+/*
+ * From enum bpf_attach_type and include/uapi/linux/bpf.h of Linux 6.6: Debian 12's
+ * headers don't have them, but its libbpf passes them through.
+ */
+#define ATTACH_TCX_INGRESS ((enum bpf_attach_type)46)
+#define ATTACH_TCX_EGRESS  ((enum bpf_attach_type)47)
+#define FLAG_BEFORE        (1u << 3) /* BPF_F_BEFORE, alone: before all others */
+
+/* clsact: the first priority there is, and a handle that others will not pick by chance. */
+#define FILTER_PRIORITY 1
+#define FILTER_HANDLE   0x70627970 /* "pbyp" */
+
+/* Atomics with a result are in 5.12, batch look-up on per-CPU arrays in 5.13 (f008d732ab18). */
+#define KERNEL_MAJOR 5
+#define KERNEL_MINOR 13
+
+enum direction { INGRESS, EGRESS, DIRECTIONS };
+
+struct attachment {
+    enum direction direction;
+    bool wanted;
+    int program; /* fd, the object's */
+    __u32 program_id;
+    int link;               /* tcx: attached while this fd is open; -1: none */
+    __u32 handle, priority; /* clsact: our filter's; 0: none */
+};
+
+struct meter {
+    struct tc_portbytes_bpf *object;
+    struct attachment attachments[DIRECTIONS];
+    char name[64];
+    int interface;
+    bool made_qdisc; /* clsact: it is there because of us */
+    __u32 slots;
+    int cpus;                  /* possible ones: what the kernel fills in */
+    __u32 step;                /* slots read by one system call */
+    struct pb_counters *batch; /* step * cpus */
+    __u32 *batch_keys;         /* step; the kernel wants to say which they were */
+};
+
+/* ---- what libbpf says ---- */
+
+/*
+ * libbpf explains itself line by line while it works. Kept here, so that our one
+ * sentence comes first, and its text only when it is of use.
+ */
+static _Thread_local struct {
+    char *text;
+    size_t length;
+} said;
+
+static int keep_line(enum libbpf_print_level level, const char *format, va_list arguments) {
+    char *line, *text;
+    int length;
+
+    if (level == LIBBPF_DEBUG)
+        return 0;
+    length = vasprintf(&line, format, arguments);
+    if (length < 0)
+        return 0;
+    text = realloc(said.text, said.length + length + 1);
+    if (text) {
+        memcpy(text + said.length, line, length + 1);
+        said.text = text;
+        said.length += length;
+    }
+    free(line);
+    return 0;
+}
+
+/* Ends the keeping, and passes on what was kept if `priority` is not negative. */
+static void tell_kept(const char *name, int priority) {
+    char *rest = NULL;
+
+    for (char *line = said.text && priority >= 0 ? strtok_r(said.text, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest))
+        pb_log(priority, "%s: %s", name, line);
+    free(said.text);
+    said.text = NULL;
+    said.length = 0;
+}
+
+/* ---- opening ---- */
+
+#define CAPABILITY_PERFMON 38 /* linux/capability.h, Linux 5.8 */
+#define CAPABILITY_BPF     39
+
+/* Those of the capabilities needed that this thread lacks, as text; "" for none. */
+static const char *missing_capabilities(char text[64]) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}};
+    __u64 effective;
+
+    text[0] = 0;
+    if (syscall(SYS_capget, &header, data))
+        return text;
+    effective = data[0].effective | (__u64)data[1].effective << 32;
+    if (!(effective & (1ull << CAP_SYS_ADMIN))) { /* which stands for the two others */
+        if (!(effective & (1ull << CAPABILITY_BPF)))
+            strcat(text, " CAP_BPF");
+        if (!(effective & (1ull << CAPABILITY_PERFMON)))
+            strcat(text, " CAP_PERFMON");
+    }
+    if (!(effective & (1ull << CAP_NET_ADMIN)))
+        strcat(text, " CAP_NET_ADMIN");
+    return text;
+}
+
+static int check_kernel(const char *name) {
+    unsigned major, minor;
+    struct utsname system;
+
+    if (uname(&system) || sscanf(system.release, "%u.%u", &major, &minor) != 2)
+        return 0; /* no idea: loading will tell */
+    if (major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR))
+        return 0;
+    pb_log(LOG_ERR, "%s: this kernel is %s, the classifier needs Linux %d.%d or later.", name,
+           system.release, KERNEL_MAJOR, KERNEL_MINOR);
+    return -EOPNOTSUPP;
+}
+
+/* One sentence on why the object could not be loaded. Returns what meter_open shall. */
+static int refused(const char *name, int error) {
+    char text[64];
+    const char *missing = missing_capabilities(text);
+
+    if (*missing) {
+        pb_log(LOG_ERR,
+               "%s: the kernel refused the classifier because collectd lacks%s; run it as root or "
+               "give it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",
+               name, missing);
+        tell_kept(name, -1);
+        return -EPERM;
+    }
+    if (error == -EPERM)
+        pb_log(LOG_ERR,
+               "%s: the kernel refused the classifier (%s) although the capabilities are there: "
+               "look for a security module, a seccomp filter or lockdown that forbids bpf().",
+               name, strerror(-error));
+    else if (error == -ENOMEM || error == -E2BIG)
+        pb_log(LOG_ERR, "%s: no memory for the classifier (%s); a smaller MaxPorts needs less.",
+               name, strerror(-error));
+    else
+        pb_log(LOG_ERR,
+               "%s: the kernel refused the classifier (%s), which is a bug of tc_portbytes; please "
+               "report it with the lines that follow.",
+               name, strerror(-error));
+    tell_kept(name, LOG_NOTICE);
+    return error;
+}
+
+static int load_object(struct meter *meter, const struct meter_settings *settings) {
+    struct tc_portbytes_bpf *object = tc_portbytes_bpf__open();
+    struct bpf_program *programs[DIRECTIONS];
+    int error;
+
+    if (!object)
+        return -errno;
+    meter->object = object;
+    meter->attachments[INGRESS].link = meter->attachments[EGRESS].link = -1;
+    object->rodata->link_header = settings->link_header;
+    object->rodata->port_in = settings->port_in;
+    object->rodata->port_eg = settings->port_eg;
+    programs[INGRESS] = object->progs.tc_portbytes_in;
+    programs[EGRESS] = object->progs.tc_portbytes_eg;
+    bpf_program__set_autoload(programs[INGRESS], settings->ingress);
+    bpf_program__set_autoload(programs[EGRESS], settings->egress);
+    error = bpf_map__set_max_entries(object->maps.counters, settings->slots);
+    if (!error)
+        error = tc_portbytes_bpf__load(object);
+    if (error)
+        return error;
+
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        struct attachment *attachment = &meter->attachments[direction];
+        struct bpf_prog_info info = {0};
+        __u32 length = sizeof(info);
+
+        attachment->direction = direction;
+        attachment->wanted = direction == INGRESS ? settings->ingress : settings->egress;
+        if (!attachment->wanted)
+            continue;
+        attachment->program = bpf_program__fd(programs[direction]);
+        error = bpf_obj_get_info_by_fd(attachment->program, &info, &length);
+        if (error)
+            return error;
+        attachment->program_id = info.id;
+    }
+    return 0;
+}
+
+/* One read's buffer stays around this size, however many CPUs there are. */
+#define BATCH_BYTES (256u * 1024)
+
+int meter_open(struct meter **out, const char *name, const struct meter_settings *settings) {
+    libbpf_print_fn_t others;
+    struct meter *meter;
+    int error = check_kernel(name);
+
+    if (error)
+        return error;
+    meter = calloc(1, sizeof(*meter));
+    if (!meter)
+        return -ENOMEM;
+    snprintf(meter->name, sizeof(meter->name), "%s", name);
+
+    others = libbpf_set_print(keep_line);
+    error = load_object(meter, settings);
+    libbpf_set_print(others);
+    if (error) {
+        error = refused(name, error);
+        meter_close(meter);
+        return error;
+    }
+    tell_kept(name, -1);
+
+    meter->slots = settings->slots;
+    meter->cpus = libbpf_num_possible_cpus();
+    if (meter->cpus < 1) {
+        error = meter->cpus ? meter->cpus : -EINVAL;
+        goto fail;
+    }
+    meter->step = BATCH_BYTES / (sizeof(struct pb_counters) * meter->cpus);
+    if (meter->step < 1)
+        meter->step = 1;
+    if (meter->step > meter->slots)
+        meter->step = meter->slots;
+    meter->batch = calloc(meter->step * (size_t)meter->cpus, sizeof(*meter->batch));
+    meter->batch_keys = calloc(meter->step, sizeof(*meter->batch_keys));
+    error = -ENOMEM;
+    if (!meter->batch || !meter->batch_keys)
+        goto fail;
+    *out = meter;
+    return 0;
+
+fail:
+    pb_log(LOG_ERR, "%s: %s.", name, strerror(-error));
+    meter_close(meter);
+    return error;
+}
+
+void meter_close(struct meter *meter) {
+    if (!meter)
+        return;
+    meter_detach(meter);
+    tc_portbytes_bpf__destroy(meter->object);
+    free(meter->batch);
+    free(meter->batch_keys);
+    free(meter);
+}
+
+struct pb_shared *meter_shared(struct meter *meter) {
+    return &meter->object->bss->shared;
+}
+
+/* ---- tcx ---- */
+
+static enum bpf_attach_type tcx_type(const struct attachment *attachment) {
+    return attachment->direction == INGRESS ? ATTACH_TCX_INGRESS : ATTACH_TCX_EGRESS;
+}
+
+/* A kernel that does not know the hook says -EINVAL to the query, and to nothing else in it. */
+static bool has_tcx(int interface) {
+    __u32 number = 0;
+
+    return bpf_prog_query(interface, ATTACH_TCX_INGRESS, 0, NULL, NULL, &number) != -EINVAL;
+}
+
+static int tcx_attach(struct meter *meter, struct attachment *attachment) {
+    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = FLAG_BEFORE);
+    int link =
+        bpf_link_create(attachment->program, meter->interface, tcx_type(attachment), &options);
+
+    if (link < 0)
+        return link;
+    attachment->link = link;
+    return 0;
+}
+
+/* Far more than sane hosts attach; the kernel fills in as many as fit. */
+#define PROGRAMS_MAX 64
+
+static int tcx_check(const struct meter *meter, const struct attachment *attachment) {
+    __u32 ids[PROGRAMS_MAX], number = PROGRAMS_MAX;
+    int error = bpf_prog_query(meter->interface, tcx_type(attachment), 0, NULL, ids, &number);
+
+    if (error && error != -ENOSPC)
+        return error;
+    for (__u32 i = 0; i < number && i < PROGRAMS_MAX; i++)
+        if (ids[i] == attachment->program_id)
+            return 0;
+    return error ? 0 : -ENOENT; /* with more programs than fit, no news is good news */
+}
+
+/* ---- clsact ---- */
+
+static struct bpf_tc_hook hook_of(int interface, enum direction direction) {
+    return (struct bpf_tc_hook){
+        .sz = sizeof(struct bpf_tc_hook),
+        .ifindex = interface,
+        .attach_point = direction == INGRESS ? BPF_TC_INGRESS : BPF_TC_EGRESS,
+    };
+}
+
+/* The program of the filter at this place. -ENOENT: no filter, or no clsact at all. */
+static int filter_program(const struct bpf_tc_hook *hook, __u32 handle, __u32 priority, __u32 *id) {
+    LIBBPF_OPTS(bpf_tc_opts, options, .handle = handle, .priority = priority);
+    int error = bpf_tc_query(hook, &options);
+
+    if (error)
+        return error == -EINVAL ? -ENOENT : error; /* -EINVAL: the parent qdisc is not there */
+    *id = options.prog_id;
+    return 0;
+}
+
+/* Whether the program is a classifier of this plugin, of whichever daemon. */
+static bool is_classifier(__u32 id) {
+    struct bpf_prog_info info = {0};
+    __u32 length = sizeof(info);
+    int fd = bpf_prog_get_fd_by_id(id);
+    bool is;
+
+    if (fd < 0)
+        return false;
+    is = bpf_obj_get_info_by_fd(fd, &info, &length) == 0 &&
+         (!strcmp(info.name, "tc_portbytes_in") || !strcmp(info.name, "tc_portbytes_eg"));
+    close(fd);
+    return is;
+}
+
+static int clsact_attach(struct meter *meter, struct attachment *attachment) {
+    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = attachment->program, .handle = FILTER_HANDLE,
+                .priority = FILTER_PRIORITY);
+    struct bpf_tc_hook hook = hook_of(meter->interface, attachment->direction);
+    int error = bpf_tc_hook_create(&hook);
+    __u32 id;
+
+    if (error == 0)
+        meter->made_qdisc = true;
+    else if (error != -EEXIST)
+        return error;
+
+    if (filter_program(&hook, FILTER_HANDLE, FILTER_PRIORITY, &id) == 0) {
+        if (is_classifier(id)) { /* a killed daemon's: replaced at once, its qdisc is ours now */
+            options.flags = BPF_TC_F_REPLACE;
+            meter->made_qdisc = true;
+        } else {
+            options.handle = 0; /* somebody else's: the kernel finds us another */
+        }
+    }
+    error = bpf_tc_attach(&hook, &options);
+    if (error == -EINVAL || error == -EEXIST) {
+        /* A filter of another kind has the first priority: behind it, then. */
+        LIBBPF_OPTS(bpf_tc_opts, behind, .prog_fd = attachment->program);
+
+        error = bpf_tc_attach(&hook, &behind);
+        options.handle = behind.handle;
+        options.priority = behind.priority;
+        if (!error)
+            pb_log(LOG_WARNING,
+                   "%s: another kind of filter has the first place on %s, so what it decides on "
+                   "is not counted.",
+                   meter->name, attachment->direction == INGRESS ? "ingress" : "egress");
+    }
+    if (error)
+        return error;
+    attachment->handle = options.handle;
+    attachment->priority = options.priority;
+    return 0;
+}
+
+static int clsact_check(const struct meter *meter, const struct attachment *attachment) {
+    struct bpf_tc_hook hook = hook_of(meter->interface, attachment->direction);
+    __u32 id = 0;
+    int error = filter_program(&hook, attachment->handle, attachment->priority, &id);
+
+    if (error)
+        return error;
+    return id == attachment->program_id ? 0 : -ENOENT;
+}
+
+static void clsact_detach(struct meter *meter, struct attachment *attachment) {
+    struct bpf_tc_hook hook = hook_of(meter->interface, attachment->direction);
+    LIBBPF_OPTS(bpf_tc_opts, options, .handle = attachment->handle,
+                .priority = attachment->priority);
+
+    if (clsact_check(meter, attachment) == 0)
+        bpf_tc_detach(&hook, &options);
+    attachment->handle = attachment->priority = 0;
+}
+
+/* With both directions named, this deletes the qdisc; with one, all filters there. */
+static void remove_qdisc(int interface) {
+    struct bpf_tc_hook hook = hook_of(interface, INGRESS);
+
+    hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+    bpf_tc_hook_destroy(&hook);
+}
+
+void meter_sweep(int interface) {
+    libbpf_print_fn_t others;
+    bool swept = false;
+
+    if (has_tcx(interface)) /* whose links die with the daemon */
+        return;
+    others = libbpf_set_print(keep_line);
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        struct bpf_tc_hook hook = hook_of(interface, direction);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+        __u32 id;
+
+        if (filter_program(&hook, FILTER_HANDLE, FILTER_PRIORITY, &id) == 0 && is_classifier(id))
+            swept |= bpf_tc_detach(&hook, &options) == 0;
+    }
+    if (swept && netlink_has_filters(interface) == 0)
+        remove_qdisc(interface);
+    libbpf_set_print(others);
+    tell_kept("", -1);
+}
+
+/* ---- both ---- */
+
+int meter_attach(struct meter *meter, int interface) {
+    libbpf_print_fn_t others = libbpf_set_print(keep_line);
+    bool tcx = has_tcx(interface);
+    int error = 0;
+
+    meter->interface = interface;
+    for (int direction = 0; direction < DIRECTIONS && !error; direction++) {
+        struct attachment *attachment = &meter->attachments[direction];
+
+        if (!attachment->wanted || attachment->link >= 0 || attachment->handle)
+            continue;
+        error = tcx ? tcx_attach(meter, attachment) : clsact_attach(meter, attachment);
+        if (error && error != -ENODEV)
+            pb_log(LOG_ERR, "%s: cannot attach to %s by %s: %s.", meter->name,
+                   direction == INGRESS ? "ingress" : "egress", tcx ? "tcx" : "clsact",
+                   strerror(-error));
+    }
+    libbpf_set_print(others);
+    tell_kept(meter->name, error && error != -ENODEV ? LOG_NOTICE : -1);
+    if (error)
+        meter_detach(meter);
+    return error;
+}
+
+void meter_detach(struct meter *meter) {
+    libbpf_print_fn_t others = libbpf_set_print(keep_line);
+
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        struct attachment *attachment = &meter->attachments[direction];
+
+        if (attachment->link >= 0)
+            close(attachment->link);
+        attachment->link = -1;
+        if (attachment->handle)
+            clsact_detach(meter, attachment);
+    }
+    if (meter->made_qdisc && netlink_has_filters(meter->interface) == 0)
+        remove_qdisc(meter->interface);
+    meter->made_qdisc = false;
+    libbpf_set_print(others);
+    tell_kept(meter->name, -1);
+}
+
+int meter_check(struct meter *meter) {
+    libbpf_print_fn_t others = libbpf_set_print(keep_line);
+    int result = 0;
+
+    for (int direction = 0; direction < DIRECTIONS && result != -ENODEV; direction++) {
+        struct attachment *attachment = &meter->attachments[direction];
+        int error;
+
+        if (!attachment->wanted)
+            continue;
+        if (attachment->handle)
+            error = clsact_check(meter, attachment);
+        else
+            error = attachment->link < 0 ? -ENOENT : tcx_check(meter, attachment);
+        if (error == -ENOENT) { /* whatever we hold of it attaches nothing any more */
+            if (attachment->link >= 0)
+                close(attachment->link);
+            attachment->link = -1;
+            attachment->handle = 0;
+        }
+        if (error)
+            result = error;
+    }
+    libbpf_set_print(others);
+    tell_kept(meter->name, -1);
+    return result;
+}
+
+/* ---- reading ---- */
+
+int meter_read(struct meter *meter, struct pb_counters *counters) {
+    int map = bpf_map__fd(meter->object->maps.counters);
+    __u32 slot = 0, last;
+
+    while (slot < meter->slots) {
+        __u32 number = meter->slots - slot < meter->step ? meter->slots - slot : meter->step;
+        __u32 previous = slot - 1; /* the kernel begins behind it */
+        int error = bpf_map_lookup_batch(map, slot ? &previous : NULL, &last, meter->batch_keys,
+                                         meter->batch, &number, NULL);
+
+        if (error && error != -ENOENT) /* -ENOENT: these were the last */
+            return error;
+        if (number == 0)
+            return -EIO;
+        for (__u32 i = 0; i < number; i++, slot++) {
+            const struct pb_counters *cpu = &meter->batch[(size_t)i * meter->cpus];
+            struct pb_counters sum = {0};
+
+            for (int c = 0; c < meter->cpus; c++) {
+                sum.rx_bytes += cpu[c].rx_bytes;
+                sum.rx_packets += cpu[c].rx_packets;
+                sum.tx_bytes += cpu[c].tx_bytes;
+                sum.tx_packets += cpu[c].tx_packets;
+            }
+            counters[slot] = sum;
+        }
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return 0;
+}
+
+int meter_grace_period(void) {
+    /* MEMBARRIER_CMD_GLOBAL is synchronize_rcu(), see kernel/sched/membarrier.c. */
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The classifier on one interface: one BPF object, loaded, attached, read. The
+ * only module that talks libbpf.
+ *
+ * Errors are negative errno. meter_open and meter_attach also say, in one line of
+ * the log, what was refused and what to do about it; nothing else here logs an
+ * error. Not thread-safe per meter; different meters are independent.
+ */
+#ifndef PB_METER_H
+#define PB_METER_H
+
+#include <stdbool.h>
+
+#include "tc_portbytes.h"
+
+struct meter;
+
+struct meter_settings {
+    __u32 link_header;             /* bytes before L3: ETH_HLEN or 0 */
+    enum pb_port port_in, port_eg; /* which port makes the key, by direction */
+    bool ingress, egress;          /* which directions to attach to */
+    __u32 slots;                   /* of all kinds, slot 0 included */
+};
+
+/*
+ * Loads an object, unattached: `name` is for messages. Needs kernel 5.13,
+ * CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. -EPERM and -EOPNOTSUPP mean that no
+ * other interface would fare better.
+ */
+int meter_open(struct meter **out, const char *name, const struct meter_settings *settings);
+
+/* Detaches if attached, leaving others' filters and qdiscs alone. NULL is fine. */
+void meter_close(struct meter *meter);
+
+/* The memory shared with the classifier; lives as long as the meter. */
+struct pb_shared *meter_shared(struct meter *meter);
+
+/*
+ * Attaches to the interface in the current network namespace, first in line: by
+ * tcx where the kernel has it (6.6), else by clsact. Takes over what a killed
+ * daemon left there. On failure nothing stays attached.
+ */
+int meter_attach(struct meter *meter, int interface);
+
+/* The attachments go, the counters stay readable. */
+void meter_detach(struct meter *meter);
+
+/*
+ * 0: attached in each direction wanted. -ENOENT: somebody removed us from one,
+ * and meter_attach will put it back. -ENODEV: the interface has gone.
+ */
+int meter_check(struct meter *meter);
+
+/*
+ * Removes the clsact filters that a killed daemon left on an interface. Ones that
+ * meter_attach would take over need no sweeping.
+ */
+void meter_sweep(int interface);
+
+/*
+ * The sums over all CPUs of each slot since meter_open, `slots` of them as in the
+ * settings, into counters. Followed by a full fence, so that what is read from the
+ * shared memory afterwards is not older.
+ */
+int meter_read(struct meter *meter, struct pb_counters *counters);
+
+/*
+ * Waits until no CPU runs a classifier that began before the call, of any meter:
+ * an RCU grace period. -ENOSYS, -EINVAL or -EPERM where the kernel can't say.
+ */
+int meter_grace_period(void);
+
+#endif

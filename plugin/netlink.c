@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "netlink.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct netlink {
+    struct mnl_socket *events;
+};
+
+/* A dump is read in messages of at most this (NLMSG_GOODSIZE and more, see netlink(7)). */
+#define BUFFER 32768
+
+int netlink_open(struct netlink **out) {
+    struct netlink *netlink = calloc(1, sizeof(*netlink));
+    int error;
+
+    if (!netlink)
+        return -ENOMEM;
+    netlink->events = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (!netlink->events || mnl_socket_bind(netlink->events, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
+        error = -errno;
+        netlink_close(netlink);
+        return error;
+    }
+    *out = netlink;
+    return 0;
+}
+
+void netlink_close(struct netlink *netlink) {
+    if (netlink && netlink->events)
+        mnl_socket_close(netlink->events);
+    free(netlink);
+}
+
+int netlink_fd(const struct netlink *netlink) {
+    return mnl_socket_get_fd(netlink->events);
+}
+
+/* Sends a dump request on a socket of its own and hands each message to `each`. */
+static int dump(struct nlmsghdr *request, mnl_cb_t each, void *context) {
+    struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    char *buffer = malloc(BUFFER);
+    int result = -ENOMEM;
+
+    if (!socket) {
+        result = -errno;
+        goto out;
+    }
+    if (!buffer)
+        goto out;
+    request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request->nlmsg_seq = 1;
+    if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+        mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) {
+        result = -errno;
+        goto out;
+    }
+    do {
+        ssize_t length = mnl_socket_recvfrom(socket, buffer, BUFFER);
+
+        result = length < 0
+                     ? -1
+                     : mnl_cb_run(buffer, length, 1, mnl_socket_get_portid(socket), each, context);
+        if (result < 0)
+            result = -errno;
+    } while (result > MNL_CB_STOP);
+out:
+    free(buffer);
+    if (socket)
+        mnl_socket_close(socket);
+    return result;
+}
+
+struct links {
+    struct netlink_link *list;
+    unsigned number, room;
+};
+
+static bool shows_its_slaves(const struct nlattr *linkinfo) {
+    const struct nlattr *attribute;
+
+    mnl_attr_for_each_nested(attribute, linkinfo) {
+        if (mnl_attr_get_type(attribute) == IFLA_INFO_SLAVE_KIND &&
+            mnl_attr_validate(attribute, MNL_TYPE_STRING) >= 0) {
+            const char *kind = mnl_attr_get_str(attribute);
+
+            return !strcmp(kind, "bridge") || !strcmp(kind, "bond") || !strcmp(kind, "team");
+        }
+    }
+    return false;
+}
+
+static int on_link(const struct nlmsghdr *message, void *context) {
+    const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+    struct links *links = context;
+    struct netlink_link link = {
+        .index = info->ifi_index, .flags = info->ifi_flags, .type = info->ifi_type};
+    const struct nlattr *attribute;
+
+    if (message->nlmsg_type != RTM_NEWLINK)
+        return MNL_CB_OK;
+    mnl_attr_for_each(attribute, message, sizeof(*info)) {
+        switch (mnl_attr_get_type(attribute)) {
+        case IFLA_IFNAME:
+            if (mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0 &&
+                mnl_attr_get_payload_len(attribute) <= sizeof(link.name))
+                strcpy(link.name, mnl_attr_get_str(attribute));
+            break;
+        case IFLA_LINKINFO:
+            link.enslaved = shows_its_slaves(attribute);
+            break;
+        }
+    }
+    if (!link.name[0])
+        return MNL_CB_OK;
+    if (links->number == links->room) {
+        unsigned room = links->room ? links->room * 2 : 32;
+        struct netlink_link *list = realloc(links->list, room * sizeof(*list));
+
+        if (!list) {
+            errno = ENOMEM;
+            return MNL_CB_ERROR;
+        }
+        links->list = list;
+        links->room = room;
+    }
+    links->list[links->number++] = link;
+    return MNL_CB_OK;
+}
+
+/* An overrun (ENOBUFS) is no loss: the dump that follows tells all. */
+static void swallow_events(struct netlink *netlink) {
+    char buffer[8192];
+
+    while (mnl_socket_recvfrom(netlink->events, buffer, sizeof(buffer)) > 0 || errno == ENOBUFS ||
+           errno == ENOSPC || errno == EINTR)
+        ;
+}
+
+int netlink_links(struct netlink *netlink, struct netlink_link **out, unsigned *number) {
+    char buffer[256];
+    int error;
+
+    for (int tries = 0; tries < 5; tries++) {
+        struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+        struct ifinfomsg *info = mnl_nlmsg_put_extra_header(request, sizeof(*info));
+        struct links links = {0};
+
+        swallow_events(netlink);
+        request->nlmsg_type = RTM_GETLINK;
+        info->ifi_family = AF_UNSPEC;
+        error = dump(request, on_link, &links);
+        if (error >= 0) {
+            *out = links.list;
+            *number = links.number;
+            return 0;
+        }
+        free(links.list);
+        if (error != -EINTR) /* EINTR: the links changed during the dump */
+            return error;
+    }
+    return error;
+}
+
+static int on_filter(const struct nlmsghdr *message, void *context) {
+    (void)message;
+    *(int *)context = 1;
+    return MNL_CB_OK;
+}
+
+int netlink_has_filters(int interface) {
+    static const __u32 parents[] = {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+                                    TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)};
+    char buffer[256];
+    int found = 0;
+
+    for (unsigned i = 0; i < 2 && !found; i++) {
+        struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+        struct tcmsg *filter = mnl_nlmsg_put_extra_header(request, sizeof(*filter));
+        int error;
+
+        request->nlmsg_type = RTM_GETTFILTER;
+        filter->tcm_family = AF_UNSPEC;
+        filter->tcm_ifindex = interface;
+        filter->tcm_parent = parents[i];
+        error = dump(request, on_filter, &found);
+        if (error < 0)
+            return error;
+    }
+    return found;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the plugin asks the kernel over netlink. Errors are negative errno. Works
+ * in the network namespace of the calling thread. A struct netlink is used by one
+ * thread at a time.
+ */
+#ifndef PB_NETLINK_H
+#define PB_NETLINK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+
+/* One interface as RTM_NEWLINK describes it. */
+struct netlink_link {
+    int index;
+    unsigned flags;      /* IFF_UP, IFF_LOOPBACK, ... */
+    unsigned short type; /* ARPHRD_ETHER, ... */
+    bool enslaved;       /* to a bridge, bond or team, which shows its traffic */
+    char name[IFNAMSIZ];
+};
+
+struct netlink;
+
+/* Subscribes to changes of links. */
+int netlink_open(struct netlink **out);
+void netlink_close(struct netlink *netlink); /* NULL is fine */
+
+/* Readable when links may have changed since the last netlink_links. */
+int netlink_fd(const struct netlink *netlink);
+
+/*
+ * All links as they are now. The array is the caller's to free. Changes that were
+ * announced before are swallowed, so that a burst of them costs one call.
+ */
+int netlink_links(struct netlink *netlink, struct netlink_link **links, unsigned *number);
+
+/* 1: the interface's clsact has a filter in some direction, 0: none. */
+int netlink_has_filters(int interface);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "selection.h"
+
+#include <errno.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pattern {
+    struct pattern *next;
+    char *name; /* NULL: a regular expression */
+    regex_t regex;
+};
+
+struct selection {
+    struct pattern *first, **end;
+    bool inverted;
+};
+
+struct selection *selection_new(void) {
+    struct selection *selection = calloc(1, sizeof(*selection));
+
+    if (selection)
+        selection->end = &selection->first;
+    return selection;
+}
+
+static void pattern_free(struct pattern *pattern) {
+    if (!pattern->name)
+        regfree(&pattern->regex);
+    free(pattern->name);
+    free(pattern);
+}
+
+void selection_free(struct selection *selection) {
+    struct pattern *next;
+
+    if (!selection)
+        return;
+    for (struct pattern *pattern = selection->first; pattern; pattern = next) {
+        next = pattern->next;
+        pattern_free(pattern);
+    }
+    free(selection);
+}
+
+/* As collectd's utils/ignorelist does: enclosed in slashes, POSIX extended, unanchored. */
+static int compile(regex_t *regex, const char *text, char *reason, size_t size) {
+    char *inner = strndup(text + 1, strlen(text) - 2);
+    int error;
+
+    if (!inner)
+        return -ENOMEM;
+    error = regcomp(regex, inner, REG_EXTENDED | REG_NOSUB);
+    free(inner);
+    if (!error)
+        return 0;
+    regerror(error, regex, reason, size);
+    return error == REG_ESPACE ? -ENOMEM : -EINVAL;
+}
+
+int selection_add(struct selection *selection, const char *text, char *reason, size_t size) {
+    size_t length = strlen(text);
+    struct pattern *pattern;
+    int error = 0;
+
+    if (length == 0) {
+        snprintf(reason, size, "empty");
+        return -EINVAL;
+    }
+    pattern = calloc(1, sizeof(*pattern));
+    if (!pattern)
+        return -ENOMEM;
+    if (length > 2 && text[0] == '/' && text[length - 1] == '/') {
+        error = compile(&pattern->regex, text, reason, size);
+    } else {
+        pattern->name = strdup(text);
+        if (!pattern->name)
+            error = -ENOMEM;
+    }
+    if (error) {
+        free(pattern);
+        return error;
+    }
+    *selection->end = pattern;
+    selection->end = &pattern->next;
+    return 0;
+}
+
+void selection_invert(struct selection *selection, bool ignore_selected) {
+    selection->inverted = ignore_selected;
+}
+
+bool selection_is_empty(const struct selection *selection) {
+    return !selection->first;
+}
+
+bool selection_wants(const struct selection *selection, const char *name) {
+    if (!selection->first)
+        return true;
+    for (const struct pattern *pattern = selection->first; pattern; pattern = pattern->next)
+        if (pattern->name ? !strcmp(pattern->name, name)
+                          : !regexec(&pattern->regex, name, 0, NULL, 0))
+            return !selection->inverted;
+    return selection->inverted;
+}
+
+const char *selection_name(const struct selection *selection, unsigned n) {
+    if (selection->inverted)
+        return NULL;
+    for (const struct pattern *pattern = selection->first; pattern; pattern = pattern->next)
+        if (pattern->name && n-- == 0)
+            return pattern->name;
+    return NULL;
+}

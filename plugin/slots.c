@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "slots.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum state {
+    LIVE,      /* on the ring or in the table: only the classifier knows */
+    CHOSEN,    /* live; to be withdrawn at the next read */
+    WITHDRAWN, /* out of the table, maybe still held by a CPU */
+    PASSED,    /* withdrawn, and no CPU holds it any more */
+    COUNTED,   /* passed, and its counters were read after that: ready for the ring */
+};
+
+#define NO_KEY PB_KEYS
+
+struct slot {
+    struct pb_counters last; /* the counters at the last read */
+    __u64 held;              /* bytes since `key` took the slot */
+    __u64 moved;             /* bytes in the last interval */
+    __u64 withdrawn_at;      /* monotonic ns */
+    __u32 key;               /* owner as of the last read, or when withdrawn; NO_KEY: none seen */
+    enum state state;
+};
+
+struct slots {
+    struct pb_shared *shared;
+    __u32 number;
+    struct slot slot[];
+};
+
+/* The other side of these is the classifier: every access is one access. */
+static __u32 load(const __u32 *place) {
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+}
+
+int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic) {
+    struct slots *slots;
+
+    if (dynamic == 0 || dynamic > PB_DYNAMIC_MAX)
+        return -EINVAL;
+    slots = calloc(1, sizeof(*slots) + (PB_FIXED_SLOTS + dynamic) * sizeof(slots->slot[0]));
+    if (!slots)
+        return -ENOMEM;
+    slots->shared = shared;
+    slots->number = PB_FIXED_SLOTS + dynamic;
+
+    for (__u32 protocol = 0; protocol < PB_PROTOCOLS; protocol++)
+        shared->table[PB_KEY_IP(protocol)] = PB_SLOT_IP(protocol);
+    shared->table[PB_KEY_NONIP] = PB_SLOT_NONIP;
+    for (__u32 slot = PB_FIXED_SLOTS; slot < slots->number; slot++) {
+        slots->slot[slot].key = NO_KEY;
+        shared->ring[slot - PB_FIXED_SLOTS] = slot;
+    }
+    __atomic_store_n(&shared->tail, dynamic, __ATOMIC_RELEASE);
+    *out = slots;
+    return 0;
+}
+
+void slots_free(struct slots *slots) {
+    free(slots);
+}
+
+__u32 slots_number(const struct slots *slots) {
+    return slots->number;
+}
+
+void slots_assign(struct slots *slots, __u32 key, __u32 to) {
+    __u32 was = __atomic_exchange_n(&slots->shared->table[key], to, __ATOMIC_SEQ_CST);
+
+    if (was >= PB_FIXED_SLOTS && was < slots->number) {
+        slots->slot[was].key = key;
+        slots->slot[was].state = WITHDRAWN;
+        slots->slot[was].withdrawn_at = 0; /* dated by the next slots_withdraw */
+    }
+}
+
+__u32 slots_withdraw(struct slots *slots, __u64 now) {
+    __u32 waiting = 0;
+
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+        struct slot *slot = &slots->slot[s];
+
+        if (slot->state == CHOSEN) {
+            __u32 expected = s;
+
+            slot->state = LIVE;
+            if (__atomic_compare_exchange_n(&slots->shared->table[slot->key], &expected, 0, false,
+                                            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+                slot->state = WITHDRAWN;
+                slot->withdrawn_at = 0;
+            }
+        }
+        if (slot->state == WITHDRAWN) {
+            if (slot->withdrawn_at == 0)
+                slot->withdrawn_at = now;
+            waiting++;
+        }
+    }
+    return waiting;
+}
+
+void slots_passed(struct slots *slots, __u64 until) {
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+        struct slot *slot = &slots->slot[s];
+
+        if (slot->state == WITHDRAWN && slot->withdrawn_at != 0 && slot->withdrawn_at <= until)
+            slot->state = PASSED;
+    }
+}
+
+void slots_book(struct slots *slots, const struct pb_counters *counters, slots_book_fn *book,
+                void *context) {
+    for (__u32 s = 1; s < slots->number; s++) {
+        const struct pb_counters *now = &counters[s];
+        struct slot *slot = &slots->slot[s];
+        struct pb_counters delta = {
+            .rx_bytes = now->rx_bytes - slot->last.rx_bytes,
+            .rx_packets = now->rx_packets - slot->last.rx_packets,
+            .tx_bytes = now->tx_bytes - slot->last.tx_bytes,
+            .tx_packets = now->tx_packets - slot->last.tx_packets,
+        };
+
+        slot->last = *now;
+        slot->moved = delta.rx_bytes + delta.tx_bytes;
+        if (slot->state == PASSED)
+            slot->state = COUNTED;
+        /* A packet's bytes and its count may be seen one read apart: either says something. */
+        if (!slot->moved && !delta.rx_packets && !delta.tx_packets)
+            continue;
+        if (s >= PB_FIXED_SLOTS && slot->state <= CHOSEN) {
+            /* It counted, so it was published, so key_of says by whom. */
+            __u32 key = load(&slots->shared->key_of[s]);
+
+            if (key != slot->key) {
+                slot->key = key;
+                slot->held = 0;
+            }
+        }
+        slot->held += slot->moved;
+        book(context, s, slot->key, slot->held, &delta);
+    }
+}
+
+void slots_release(struct slots *slots) {
+    struct pb_shared *shared = slots->shared;
+
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+        struct slot *slot = &slots->slot[s];
+        __u64 tail = shared->tail; /* ours alone to write */
+        __u32 *cell = &shared->ring[tail & (PB_RING - 1)];
+
+        if (slot->state != COUNTED || load(cell) != 0)
+            continue;
+        slot->key = NO_KEY;
+        slot->held = 0;
+        slot->state = LIVE;
+        __atomic_store_n(cell, s, __ATOMIC_RELEASE);
+        __atomic_store_n(&shared->tail, tail + 1, __ATOMIC_RELEASE);
+    }
+}
+
+void slots_choose(struct slots *slots, bool (*keep)(void *context, __u32 key), void *context) {
+    const struct pb_shared *shared = slots->shared;
+    __u64 held = 0;
+    __u32 chosen = 0, candidates = 0;
+
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+        struct slot *slot = &slots->slot[s];
+        __u32 key = load(&shared->key_of[s]);
+
+        if (slot->state != LIVE || load(&shared->table[key]) != s) {
+            chosen += slot->state != LIVE; /* on its way to the ring */
+            continue;
+        }
+        if (slot->key != key) { /* taken since the counters were read */
+            slot->key = key;
+            slot->held = 0;
+            continue;
+        }
+        if (keep(context, key))
+            continue;
+        if (slot->moved == 0) {
+            slot->state = CHOSEN;
+            chosen++;
+        } else {
+            held += slot->held;
+            candidates++;
+        }
+    }
+
+    if (chosen || !candidates || __atomic_load_n(&shared->head, __ATOMIC_RELAXED) < shared->tail)
+        return;
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+        struct slot *slot = &slots->slot[s];
+
+        if (slot->state == LIVE && slot->key != NO_KEY && load(&shared->table[slot->key]) == s &&
+            slot->held <= held / candidates && !keep(context, slot->key))
+            slot->state = CHOSEN;
+    }
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The plugin as collectd sees it: callbacks, the data set, dispatch. The only
+ * file that talks collectd's plugin interface.
+ *
+ * collectd calls, in this order: module_register, the config callback for every
+ * block (none: not at all), init, read every interval, shutdown. Init and shutdown
+ * run in the main thread, read in a thread of its own, never twice at a time.
+ * Shutdown is called even after init failed.
+ */
+#include <collectd/core/daemon/collectd.h>
+
+#include <collectd/core/daemon/plugin.h>
+#include <collectd/core/utils/common/common.h>
+
+#include "config.h"
+#include "log.h"
+#include "monitor.h"
+
+/* The names are an interface: dashboards and databases depend on them. */
+#define PLUGIN "tc_portbytes"
+#define TYPE   "port_traffic"
+
+static struct settings settings;
+static struct monitor *monitor;
+
+void pb_log(int priority, const char *format, ...) {
+    char line[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    plugin_log(priority, PLUGIN " plugin: %s", line);
+}
+
+static void dispatch(void *context, const char *interface, const char *instance,
+                     const struct pb_counters *total) {
+    value_t values[] = {{.derive = (derive_t)total->rx_bytes},
+                        {.derive = (derive_t)total->rx_packets},
+                        {.derive = (derive_t)total->tx_bytes},
+                        {.derive = (derive_t)total->tx_packets}};
+    value_list_t list = VALUE_LIST_INIT;
+
+    list.values = values;
+    list.values_len = STATIC_ARRAY_SIZE(values);
+    list.time = *(const cdtime_t *)context;
+    sstrncpy(list.plugin, PLUGIN, sizeof(list.plugin));
+    sstrncpy(list.plugin_instance, interface, sizeof(list.plugin_instance));
+    sstrncpy(list.type, TYPE, sizeof(list.type));
+    sstrncpy(list.type_instance, instance, sizeof(list.type_instance));
+    plugin_dispatch_values(&list);
+}
+
+static int on_config(oconfig_item_t *block) {
+    return config_block(&settings, block);
+}
+
+/* Registered under the name of the read: collectd unregisters that when init fails. */
+static int on_init(void) {
+    return monitor_start(&monitor, &settings, plugin_thread_create);
+}
+
+static int on_read(void) {
+    cdtime_t now = cdtime(); /* one time for all series of a read */
+
+    return monitor_read(monitor, CDTIME_T_TO_NS(plugin_get_interval()), dispatch, &now);
+}
+
+static int on_shutdown(void) {
+    monitor_stop(monitor);
+    monitor = NULL;
+    config_free(&settings);
+    return 0;
+}
+
+/* The data set is registered here because collectd's table of them has no lock. */
+static void register_data_set(void) {
+    data_source_t sources[] = {
+        {"rx_bytes", DS_TYPE_DERIVE, 0, NAN},
+        {"rx_packets", DS_TYPE_DERIVE, 0, NAN},
+        {"tx_bytes", DS_TYPE_DERIVE, 0, NAN},
+        {"tx_packets", DS_TYPE_DERIVE, 0, NAN},
+    };
+    data_set_t set = {TYPE, STATIC_ARRAY_SIZE(sources), sources};
+
+    plugin_register_data_set(&set); /* copied */
+}
+
+void module_register(void) {
+    if (config_defaults(&settings)) {
+        ERROR(PLUGIN " plugin: no memory.");
+        return;
+    }
+    register_data_set();
+    plugin_register_complex_config(PLUGIN, on_config);
+    plugin_register_init(PLUGIN, on_init);
+    plugin_register_read(PLUGIN, on_read);
+    plugin_register_shutdown(PLUGIN, on_shutdown);
+}
