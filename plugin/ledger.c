@@ -30,7 +30,6 @@ struct ledger {
     __u32 *port_of; /* by key: 1 + its place in ports; 0: never had a series */
     struct candidate *candidates;
     __u32 candidates_number, candidates_room;
-    bool limit_said;
     char interface[64];
 };
 
@@ -145,20 +144,17 @@ static int by_bytes(const void *a, const void *b) {
 
 /* NULL: none can be had. */
 static struct series *make_series(struct ledger *ledger, __u32 key) {
-    if (ledger->ports_number >= ledger->policy.max_series) {
-        if (!ledger->limit_said)
-            pb_log(LOG_WARNING,
-                   "%s: %u ports have become series since the start, which is the limit; further "
-                   "ports are counted in \"other\". Raise MaxPorts to see more of them.",
-                   ledger->interface, ledger->policy.max_series);
-        ledger->limit_said = true;
-        return NULL;
-    }
-    if (!grow((void **)&ledger->ports, ledger->ports_number, &ledger->ports_room,
+    if (ledger->ports_number >= ledger->policy.max_series ||
+        !grow((void **)&ledger->ports, ledger->ports_number, &ledger->ports_room,
               sizeof(*ledger->ports)))
         return NULL;
     ledger->ports[ledger->ports_number] = (struct series){.key = key};
     ledger->port_of[key] = ++ledger->ports_number;
+    if (ledger->ports_number == ledger->policy.max_series)
+        pb_log(LOG_WARNING,
+               "%s: %u ports have become series since the start, which is the limit; further "
+               "ports are counted in \"other\". Raise MaxPorts to see more of them.",
+               ledger->interface, ledger->policy.max_series);
     return &ledger->ports[ledger->ports_number - 1];
 }
 

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+# What the system tests share: TAP, namespaces of their own, a real collectd, its values.
+# Sourced with these set: PB_PLUGIN (tc_portbytes.so), PB_TOOLS (directory of the
+# compiled tools), PB_COLLECTD, PB_COLLECTD_PLUGINS, PB_TYPESDB. PB_HOOK=clsact hides
+# tcx from the plugin.
+# shellcheck shell=bash
+set -uo pipefail
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/tc_portbytes-test.XXXXXX")
+A=pbA$$ # the plugin's namespace, with a0, a1, ...
+B=pbB$$ # the other end, with b0, b1, ...
+tests=0
+failures=0
+started=() # processes to end
+
+cleanup() {
+    local pid
+    for pid in ${started[@]+"${started[@]}"}; do
+        kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    done
+    ip netns del "$A" 2>/dev/null
+    ip netns del "$B" 2>/dev/null
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+
+# ---- TAP ----
+
+# ok CONDITION-STATUS NAME: the test passed if the status is 0
+ok() {
+    tests=$((tests + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $tests - $2"
+    else
+        echo "not ok $tests - $2"
+        failures=$((failures + 1))
+    fi
+    return 0
+}
+
+# is GOT EXPECTED NAME
+is() {
+    local status=1
+    [ "$1" = "$2" ] && status=0
+    ok $status "$3"
+    [ $status -eq 0 ] || echo "#   got: $1"$'\n'"#   expected: $2"
+}
+
+skip() {
+    tests=$((tests + 1))
+    echo "ok $tests - $2 # SKIP $1"
+}
+
+# The end of every test script.
+finish() {
+    echo "1..$tests"
+    [ "$failures" -eq 0 ] || show_log
+    exit $((failures > 0))
+}
+
+show_log() {
+    [ -f "$work/log" ] && sed 's/^/# log: /' "$work/log"
+    return 0
+}
+
+# ---- namespaces ----
+
+in_a() { ip netns exec "$A" "$@"; }
+in_b() { ip netns exec "$B" "$@"; }
+
+# The kernel's own chatter (neighbour and multicast discovery) would be counted too.
+quiet() {
+    ip netns exec "$1" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 \
+        net.ipv6.conf.default.disable_ipv6=1 2>/dev/null ||
+        ip netns exec "$1" sh -c 'for f in all default; do echo 1 >/proc/sys/net/ipv6/conf/$f/disable_ipv6; done'
+}
+
+# Two namespaces; nothing is sent in them that the test does not send.
+make_namespaces() {
+    ip netns add "$A" && ip netns add "$B" && quiet "$A" && quiet "$B"
+    ip -n "$A" link set lo up
+}
+
+# make_veth N: aN in A, bN in B, up; no address, no ARP.
+make_veth() {
+    ip -n "$A" link add "a$1" arp off type veth peer name "b$1" netns "$B"
+    ip -n "$B" link set "b$1" arp off up
+    ip -n "$A" link set "a$1" up
+}
+
+# interface_counter NAMESPACE INTERFACE rx|tx packets|bytes
+interface_counter() {
+    ip netns exec "$1" cat "/sys/class/net/$2/statistics/$3_$4"
+}
+
+# ---- collectd ----
+
+# write_config [LINE...]: the lines of the plugin's block; none: no block at all.
+# collectd_interval sets the interval, extra_config is put in front of the plugin.
+collectd_interval=1
+extra_config=
+write_config() {
+    {
+        cat <<-END
+			BaseDir "$work"
+			PIDFile "$work/pid"
+			Hostname "host"
+			FQDNLookup false
+			Interval $collectd_interval
+			TypesDB "$PB_TYPESDB"
+			PluginDir "$PB_COLLECTD_PLUGINS"
+			LoadPlugin logfile
+			<Plugin logfile>
+			  LogLevel debug
+			  File "$work/log"
+			</Plugin>
+			LoadPlugin csv
+			<Plugin csv>
+			  DataDir "$work/csv"
+			</Plugin>
+			$extra_config
+			PluginDir "${PB_PLUGIN%/*}"
+			LoadPlugin tc_portbytes
+		END
+        if [ $# -gt 0 ]; then
+            echo "<Plugin tc_portbytes>"
+            printf '  %s\n' "$@"
+            echo "</Plugin>"
+        fi
+    } >"$work/conf"
+}
+
+# logged TEXT: how many lines of the log have it
+logged() {
+    local number=0
+    [ -f "$work/log" ] && number=$(grep -cF -- "$1" "$work/log")
+    echo "$number"
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds
+wait_for() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.05
+    done
+}
+
+has_logged() { [ "$(logged "$1")" -gt 0 ]; }
+
+# start_collectd [COMMAND...]: in namespace A, under the command if any; waits until it
+# reads. Sets collectd.
+start_collectd() {
+    local preload=
+    [ "${PB_HOOK:-}" = clsact ] && preload="$PB_TOOLS/libnotcx.so"
+    rm -f "$work/log"
+    ip netns exec "$A" env LD_PRELOAD="$preload" "$@" \
+        "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1 &
+    collectd=$!
+    started+=("$collectd")
+    wait_for 20 has_logged "entering read-loop" || { show_log; sed 's/^/# /' "$work/stdout"; return 1; }
+}
+
+# stop_collectd: with SIGTERM; its exit status
+stop_collectd() {
+    kill -TERM "$collectd"
+    wait "$collectd"
+}
+
+# settle: until two more reads after now are stored
+settle() {
+    sleep "$(awk -v i="$collectd_interval" 'BEGIN { print 2.6 * i + 0.4 }')"
+}
+
+# value INTERFACE INSTANCE COLUMN: the last one stored; columns rx_bytes, rx_packets, ...
+value() {
+    cat "$work/csv/host/tc_portbytes-$1/port_traffic-$2"-* 2>/dev/null |
+        awk -F, -v want="$3" '
+            /^epoch/ { next }
+            { last = $0 }
+            END {
+                split("rx_bytes rx_packets tx_bytes tx_packets", name, " ")
+                split(last, field, ",")
+                for (i in name)
+                    if (name[i] == want)
+                        printf "%s\n", last == "" ? "none" : field[i + 1]
+            }'
+}
+
+# values INTERFACE INSTANCE: all four
+values() {
+    echo "$(value "$1" "$2" rx_bytes) $(value "$1" "$2" rx_packets)" \
+        "$(value "$1" "$2" tx_bytes) $(value "$1" "$2" tx_packets)"
+}
+
+# series INTERFACE: the instances stored, sorted
+series() {
+    local file
+    for file in "$work/csv/host/tc_portbytes-$1"/port_traffic-*; do
+        [ -f "$file" ] || continue
+        file=${file##*/port_traffic-}
+        echo "${file%-????-??-??}"
+    done | sort -u
+}
+
+# total INTERFACE COLUMN: over all series
+total() {
+    local instance sum=0
+    for instance in $(series "$1"); do
+        sum=$((sum + $(value "$1" "$instance" "$2")))
+    done
+    echo "$sum"
+}
+
+# falls: how many values of any series are below the one before
+falls() {
+    cat /dev/null "$work"/csv/host/tc_portbytes-*/port_traffic-* | awk -F, '
+        /^epoch/ { for (i = 2; i <= 5; i++) before[i] = 0; next }
+        { for (i = 2; i <= 5; i++) { if ($i + 0 < before[i]) falls++; before[i] = $i + 0 } }
+        END { print falls + 0 }'
+}
+
+# ---- what must not be left ----
+
+# programs: the ids of the classifiers that collectd holds
+programs() {
+    grep -h '^prog_id:' "/proc/$collectd/fdinfo/"* 2>/dev/null | awk '{ print $2 }' | sort -u
+}
+
+# alive ID...: those of the programs that still exist
+alive() {
+    local id
+    for id in "$@"; do
+        bpftool prog show id "$id" 2>/dev/null | grep -o '^[0-9]*'
+    done
+}
+
+# none_alive ID...: the kernel frees programs a moment after the last use
+none_alive() {
+    [ -z "$(alive "$@")" ]
+}
+
+# clsact_of INTERFACE: the filters and qdiscs of clsact there
+clsact_of() {
+    ip netns exec "$A" tc qdisc show dev "$1" 2>/dev/null | grep clsact
+    ip netns exec "$A" tc filter show dev "$1" ingress 2>/dev/null
+    ip netns exec "$A" tc filter show dev "$1" egress 2>/dev/null
+}
+
+# start_witness NAME INTERFACE DIRECTION KIND VERDICT: another classifier in A
+start_witness() {
+    local name=$1
+    shift
+    rm -f "$work/witness-$name"
+    ip netns exec "$A" "$PB_TOOLS/witness" "$@" "$work/witness-$name" & # no function: $! is its pid
+    eval "witness_$name=$!"
+    started+=("$!")
+    wait_for 10 test -s "$work/witness-$name"
+}
+
+# stop_witness NAME: prints "packets N attached yes|no"
+stop_witness() {
+    local pid="witness_$1"
+    kill -TERM "${!pid}"
+    wait_for 10 grep -q packets "$work/witness-$1"
+    cat "$work/witness-$1"
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Slots recycled under load: two CPUs, 5,000 ports, 64 slots. Nothing is lost or doubled.
+# PB_PACKETS sets the number of packets per sender and round.
+# shellcheck source=tests/lib.sh
+. "${0%/*}/../lib.sh"
+
+packets=${PB_PACKETS:-1000000}
+make_namespaces
+make_veth 0
+collectd_interval=0.2
+write_config 'MaxPorts 64'
+start_collectd
+ok $? "collectd starts with MaxPorts 64"
+
+# blast_all NAMESPACE INTERFACE: both CPUs, both transports, ports of their own and common ones
+blast_all() {
+    ip netns exec "$1" "$PB_TOOLS/blast" "$2" 4 tcp 1000-5999 1000-5999 "$packets" 60 0 &
+    local one=$!
+    ip netns exec "$1" "$PB_TOOLS/blast" "$2" 6 udp 3000-7999 3000-7999 "$packets" 99 1 &
+    wait $one && wait $!
+}
+
+blast_all "$B" b0 >"$work/out"
+ok $? "two CPUs send to 5,000 ports each, both transports, into a"
+blast_all "$A" a0 >>"$work/out"
+ok $? "and out of it"
+in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 10007 200 >>"$work/out"
+is "$(paste -sd' ' "$work/out")" "$packets $packets $packets $packets 10007" "all was sent"
+settle
+settle
+
+sent=$((2 * packets + 10007))
+is "$(total a0 rx_packets)" $sent "no received packet is lost or counted twice"
+is "$(total a0 rx_bytes)" $((packets * 159 + 10007 * 200)) "nor a byte"
+is "$(total a0 tx_packets)" $((2 * packets)) "no sent packet is lost or counted twice"
+is "$(total a0 tx_bytes)" $((packets * 159)) "nor a byte"
+is "$(total a0 rx_packets)" "$(interface_counter "$A" a0 rx packets)" "the interface agrees"
+is "$(falls)" 0 "no series ever falls"
+
+ports=$(series a0 | grep -c -- '-[0-9]*$')
+ok $((ports > 64)) "at most MaxPorts ports ($ports) became series"
+ok $((ports == 0)) "and some did"
+
+# Many busy ports: no more series than MaxPorts, ever.
+for _ in 1 2 3 4 5 6; do
+    in_b "$PB_TOOLS/blast" b0 4 udp 40000 10000-10199 2000 1500 >/dev/null
+    sleep 0.3
+done
+settle
+ports=$(series a0 | grep -c -- '-[0-9]*$')
+is "$ports" 64 "MaxPorts ports become series in a daemon's life"
+is "$(logged "which is the limit")" 1 "the limit is said once"
+is "$(total a0 rx_packets)" "$(interface_counter "$A" a0 rx packets)" "and still all is counted"
+is "$(falls)" 0 "and no series falls"
+stop_collectd
+is "$?" 0 "collectd ends well"
+finish

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What bad input and missing rights get: one clear line.
+# shellcheck source=tests/lib.sh
+. "${0%/*}/../lib.sh"
+
+make_namespaces
+make_veth 0
+
+# refused LINE WORDS...: collectd refuses to start, and says one line with all the words
+refused() {
+    local option=$1 status word missing=0
+    shift
+    write_config "${option/; /$'\n'}" # two lines
+    rm -f "$work/log"
+    ip netns exec "$A" timeout 20 "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1
+    status=$?
+    ok $((status != 1)) "$option: collectd refuses to start"
+    is "$(logged "tc_portbytes plugin: ")" 1 "$option: one line says why"
+    for word in "$@"; do
+        grep -F "tc_portbytes plugin: " "$work/log" | grep -qF -- "$word" || missing=1
+    done
+    ok $missing "$option: it names option, value and what is allowed"
+    [ $missing -eq 0 ] || show_log
+}
+
+refused 'Direction "sideways"' Direction sideways both ingress egress
+refused 'CountBy "port"' CountBy '"port"' local remote destination source lower
+refused 'MaxPorts 0' MaxPorts 0 16 32768
+refused 'MaxPorts 32769' MaxPorts 32769 16 32768
+refused 'MaxPorts "many"' MaxPorts many 16 32768
+refused 'MinBytes -1' MinBytes -1 'whole number'
+refused 'Interface "/eth(/"' Interface '/eth(/' 'regular expression'
+refused 'Interface ""' Interface '""'
+refused 'FoldEphemeral "maybe"' FoldEphemeral maybe 'true or false'
+refused 'Colour "blue"' Colour 'Interface, IgnoreSelected, Direction'
+refused 'MaxPorts 64; MaxPorts 65' MaxPorts 65 once
+
+# Without privileges the daemon goes on, and the read is not called.
+if command -v setpriv >/dev/null; then
+    chmod 777 "$work"
+    write_config
+    start_collectd setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all
+    ok $? "without privileges the daemon goes on"
+    sleep 2
+    is "$(logged "tc_portbytes plugin: ")" 1 "without privileges: one sentence"
+    is "$(logged "lacks CAP_BPF CAP_PERFMON CAP_NET_ADMIN; run it as root")" 1 "with the remedy"
+    is "$(logged "read-function of plugin")" 0 "the read is not called"
+    kill -0 "$collectd"
+    ok $? "collectd still runs"
+    stop_collectd
+else
+    skip "no setpriv here" "without privileges"
+fi
+
+# A name that is not there yet.
+write_config 'Interface "later0"' 'MinBytes 0'
+start_collectd
+ok $? "an absent interface is no error"
+is "$(logged "later0: there is no such interface")" 1 "it is said once"
+ip -n "$A" link add later0 arp off type veth peer name later1
+ip -n "$A" link set later1 arp off up
+ip -n "$A" link set later0 up
+wait_for 5 has_logged "later0: counting."
+ok $? "it is counted when it comes"
+in_a "$PB_TOOLS/blast" later1 4 udp 40000 53 101 100 >/dev/null
+settle
+is "$(values later0 udp-53)" "10100 101 0 0" "to the byte"
+is "$(series a0)" "" "and only what was named"
+stop_collectd
+finish
