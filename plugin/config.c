@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,11 +47,19 @@ static const char *written(const oconfig_item_t *item, char *text, size_t size) 
         if (value->type == OCONFIG_TYPE_STRING)
             used += snprintf(text + used, size - used, "%s\"%s\"", space, value->value.string);
         else if (value->type == OCONFIG_TYPE_NUMBER)
-            used += snprintf(text + used, size - used, "%s%.15g", space, value->value.number);
+            used += snprintf(text + used, size - used,
+                             fabs(value->value.number) < 1e18 &&
+                                     value->value.number == floor(value->value.number)
+                                 ? "%s%.0f"
+                                 : "%s%.15g",
+                             space, value->value.number);
         else
             used += snprintf(text + used, size - used, "%s%s", space,
                              value->value.boolean ? "true" : "false");
     }
+    for (char *c = text; *c; c++) /* one option, one line */
+        if (iscntrl((unsigned char)*c))
+            *c = ' ';
     return item->values_num ? text : "nothing";
 }
 
@@ -139,9 +149,11 @@ static int on_direction(struct settings *settings, const oconfig_item_t *item) {
     static const char *const words[] = {"both", "ingress", "egress"};
     int word = 0, error = get_word(item, words, 3, &word);
 
+    if (error)
+        return error;
     settings->ingress = word != 2;
     settings->egress = word != 1;
-    return error;
+    return 0;
 }
 
 static int on_count_by(struct settings *settings, const oconfig_item_t *item) {
@@ -149,7 +161,8 @@ static int on_count_by(struct settings *settings, const oconfig_item_t *item) {
                                         "local", "remote", "destination", "source", "lower"};
     int word = 0, error = get_word(item, words, 5, &word);
 
-    settings->count_by = (enum count_by)word;
+    if (!error)
+        settings->count_by = (enum count_by)word;
     return error;
 }
 
@@ -157,7 +170,8 @@ static int on_max_ports(struct settings *settings, const oconfig_item_t *item) {
     __u64 number = 0;
     int error = get_number(item, MAX_PORTS_LEAST, PB_DYNAMIC_MAX, &number);
 
-    settings->max_ports = (__u32)number;
+    if (!error)
+        settings->max_ports = (__u32)number;
     return error;
 }
 

@@ -194,16 +194,6 @@ void ledger_say(struct ledger *ledger, ledger_say_fn *say, void *context) {
         say_one(&ledger->ports[i], PB_FIXED_SLOTS, say, context);
 }
 
-bool ledger_owes(const struct ledger *ledger) {
-    for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
-        if (!is_zero(&ledger->fixed[slot].late))
-            return true;
-    for (__u32 i = 0; i < ledger->ports_number; i++)
-        if (!is_zero(&ledger->ports[i].late))
-            return true;
-    return false;
-}
-
 void ledger_rest(struct ledger *ledger) {
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
         ledger->fixed[slot].up = false;

@@ -44,9 +44,6 @@ bool ledger_keeps(void *ledger, __u32 key);
 typedef void ledger_say_fn(void *context, const char *instance, const struct pb_counters *total);
 void ledger_say(struct ledger *ledger, ledger_say_fn *say, void *context);
 
-/* Whether some series has yet to say what a read brought. */
-bool ledger_owes(const struct ledger *ledger);
-
 /* The interface has gone: its series stop, and keep their totals for its return. */
 void ledger_rest(struct ledger *ledger);
 

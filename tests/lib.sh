@@ -25,6 +25,11 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
 
+# What the plugin attaches by here: tcx came with Linux 6.6.
+IFS=.- read -r major minor _ <<<"$(uname -r)"
+hook=clsact
+[ "${PB_HOOK:-}" != clsact ] && [ $((major * 1000 + minor)) -ge 6006 ] && hook=tcx
+
 # ---- TAP ----
 
 # ok CONDITION-STATUS NAME: the test passed if the status is 0
@@ -154,7 +159,7 @@ has_logged() { [ "$(logged "$1")" -gt 0 ]; }
 # reads. Sets collectd.
 start_collectd() {
     local preload=
-    [ "${PB_HOOK:-}" = clsact ] && preload="$PB_TOOLS/libnotcx.so"
+    [ $hook = clsact ] && preload="$PB_TOOLS/libnotcx.so"
     rm -f "$work/log"
     ip netns exec "$A" env LD_PRELOAD="$preload" "$@" \
         "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1 &

@@ -1,0 +1,221 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# run.sh [--devices]: the plugin on other kernels. TAP, one test for each kernel.
+#
+# --devices  only whether the guests boot and have what the tests need; wants no build
+#
+# PB_BUILD             build directory (.)
+# PB_PLUGIN            the plugin (PB_BUILD/.libs/tc_portbytes.so)
+# PB_TOOLS             directory of the programs and preload libraries that the scripts
+#                      want, .libs included (PB_BUILD/tests)
+# PB_COLLECTD          a collectd binary (the installed one)
+# PB_COLLECTD_PLUGINS  directory of its plugins (the one it was built for)
+# PB_TYPESDB           its types.db
+# PB_KERNELS           which series, e.g. "6.1 7.3" (all)
+# PB_SCRIPTS           which scripts, relative to tests/, instead of the lists below
+# PB_JOBS              guests at a time (2)
+# PB_LOGS              directory for output and console of each guest (a temporary one,
+#                      kept if a kernel failed)
+# PB_BOOT_TIMEOUT      seconds for a guest (900); PB_SCRIPT_TIMEOUT for one script (300)
+# and those of boot.sh and fetch.sh. LD_LIBRARY_PATH is obeyed, and kept in the guest;
+# so is PB_HOOK. PB_KERNEL is the series there.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+
+kernels=(5.10 6.1 6.12 6.18 7.3)
+# Scripts of a kernel, relative to tests/. Patterns are expanded; lib*.sh is for
+# sourcing and left out.
+scripts_default='kernels/devices.sh system/*.sh'
+declare -A scripts=(
+    [5.10]='kernels/devices.sh kernels/refusal.sh'
+)
+# Plugins of collectd taken along. The first line is a must, of the rest those
+# that are there and whose libraries are.
+plugins_must=(csv logfile)
+plugins_nice=(uptime load interface unixsock network write_graphite write_http exec syslog)
+
+tests=$(cd "$here/.." && pwd)
+devices_only=
+[[ ${1-} != --devices ]] || devices_only=1
+[[ -z ${PB_KERNELS-} ]] || read -ra kernels <<<"$PB_KERNELS"
+export PB_BOOT_TIMEOUT=${PB_BOOT_TIMEOUT:-900}
+
+skip_layer() { echo "1..0 # SKIP $*"; exit 0; }
+bail() { echo "Bail out! $*"; exit 1; }
+
+scripts_of() {
+    local script
+    # shellcheck disable=SC2086  # patterns
+    (cd "$tests" && shopt -s nullglob && for script in ${PB_SCRIPTS:-${scripts[$1]-$scripts_default}}; do
+        [[ ${script##*/} == lib*.sh ]] || echo "$script"
+    done)
+}
+
+# shellcheck disable=SC2317  # called by the trap
+cleanup() {
+    local pid
+    # boot.sh takes its qemu down itself
+    for pid in "${pids[@]}"; do
+        kill "$pid" 2>/dev/null || :
+    done
+    for pid in "${pids[@]}"; do
+        wait "$pid" 2>/dev/null || :
+    done
+    rm -rf "$work"
+    if [[ -z ${PB_LOGS-} ]] && ((failures == 0)); then rm -rf "$logs"; fi
+}
+
+# payload: what the guests get over their root
+payload() {
+    local root=$1 build plugin collectd plugins typesdb program f
+    mkdir -p "$root/pb/tools" "$root/pb/tests"
+    cp "$here/guest-tests.sh" "$root/pb/"
+    cp -R "$here" "$root/pb/tests/kernels"
+    for f in "$tests"/*.sh "$tests/system" "$tests/lib"; do
+        [[ ! -e $f ]] || cp -R "$f" "$root/pb/tests/"
+    done
+    [[ -z $devices_only ]] || return 0
+
+    build=${PB_BUILD:-.}
+    plugin=${PB_PLUGIN:-$build/.libs/tc_portbytes.so}
+    [[ -e $plugin ]] || bail "no $plugin: PB_BUILD is to be a finished build"
+    libs_to "$root" "$plugin" || bail "libraries of the plugin are missing"
+    cp -L "$plugin" "$root/pb/tc_portbytes.so"
+
+    # lt-*: libtool's relinked copies of the same programs; its wrappers are no ELF
+    while IFS= read -r program; do
+        is_elf "$program" || continue
+        libs_to "$root" "$program" || bail "libraries of $program are missing"
+        cp -L "$program" "$root/pb/tools/"
+    done < <(find "${PB_TOOLS:-$build/tests}" -type f \( -perm -u+x -o -name '*.so' \) ! -name 'lt-*')
+
+    collectd=$(realpath -e "$collectd_found")
+    plugins=${PB_COLLECTD_PLUGINS:-$("$collectd" -h | sed -n 's/^ *Plugin directory  *//p')}
+    typesdb=${PB_TYPESDB:-/usr/share/collectd/types.db}
+    [[ -d $plugins ]] || bail "no plugin directory $plugins: PB_COLLECTD_PLUGINS"
+    [[ -s $typesdb ]] || bail "no $typesdb: PB_TYPESDB"
+    plugins=$(realpath "$plugins")
+    # at its own place, where its run path and plugins expect it
+    copy_with_libs "$root" "$collectd" || bail "libraries of $collectd are missing"
+    for f in "${plugins_must[@]}"; do
+        copy_with_libs "$root" "$plugins/$f.so" || bail "no usable $f.so in $plugins"
+    done
+    for f in "${plugins_nice[@]}"; do
+        [[ ! -e $plugins/$f.so ]] || { libs_to "$root" "$plugins/$f.so" 2>/dev/null && copy_to "$root" "$plugins/$f.so"; } || :
+    done
+    cp -L "$typesdb" "$root/pb/types.db"
+    printf 'export %s=%q\n' PB_PLUGIN /pb/tc_portbytes.so PB_TOOLS /pb/tools \
+        PB_COLLECTD "$collectd" PB_COLLECTD_PLUGINS "$plugins" PB_TYPESDB /pb/types.db \
+        >"$root/pb/env"
+    for f in LD_LIBRARY_PATH PB_HOOK PB_SCRIPT_TIMEOUT; do
+        [[ -z ${!f-} ]] || printf 'export %s=%q\n' "$f" "${!f}" >>"$root/pb/env"
+    done
+}
+
+# start INDEX: boots that kernel in the background
+start() {
+    local series=${kernels[$1]} list
+    mapfile -t list < <(scripts_of "$series")
+    [[ -z $devices_only ]] || list=(kernels/devices.sh)
+    (
+        begin=$EPOCHREALTIME
+        status=0
+        PB_CONSOLE_LOG=$logs/$series.console "$here/boot.sh" "$series" "$work/root" \
+            env PB_KERNEL="$series" bash /pb/guest-tests.sh "${list[@]}" >"$logs/$series.log" 2>&1 &
+        # so that a signal ends boot.sh too
+        trap 'kill "$!" 2>/dev/null; wait "$!"; exit 143' TERM
+        wait "$!" || status=$?
+        awk -v a="$begin" -v b="$EPOCHREALTIME" -v s="$status" 'BEGIN { printf "%d %.0f\n", s, b - a }' >"$work/$series.end"
+    ) &
+    pids[$1]=$!
+}
+
+# finish INDEX: waits for that kernel and says its test
+finish() {
+    local series=${kernels[$1]} number=$(($1 + 1)) status=125 seconds=0 total name what failed
+    wait "${pids[$1]}" || :
+    [[ ! -s $work/$series.end ]] || read -r status seconds <"$work/$series.end"
+    sed 's/^/# /' "$logs/$series.log"
+    name="kernel $series (${version[$series]})"
+    total=$(sed -n 's/^PB-TOTAL //p' "$logs/$series.log" | tail -n1)
+    if ((status == 0)) && [[ $total =~ ^ok=([0-9]+)\ skip=([0-9]+)\ fail=0$ ]] && ((BASH_REMATCH[1] > 0)); then
+        echo "ok $number - $name: ${BASH_REMATCH[1]} ok, ${BASH_REMATCH[2]} skipped, $seconds s"
+        return
+    fi
+    failures=$((failures + 1))
+    case $status in
+    124) what="timed out after $PB_BOOT_TIMEOUT s" ;;
+    125) what="the guest died" ;;
+    *) what=${total:-"no verdict, exit status $status"} ;;
+    esac
+    # All of them are in the comments. A # in a test's name would read as a directive.
+    mapfile -t failed < <(sed -n 's/^PB-FAILED //p' "$logs/$series.log" | tr -d '#')
+    ((${#failed[@]} <= 3)) || failed=("${failed[@]:0:3}" "and $((${#failed[@]} - 3)) more")
+    what+=", $seconds s"
+    ((${#failed[@]} == 0)) || what+=$(printf '; %s' "${failed[@]}")
+    echo "not ok $number - $name: $what"
+}
+
+need qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod \
+    ip:iproute2 bpftool:bpftool xz:xz-utils ldd:libc-bin || skip_layer "$need_reason"
+if [[ -z $devices_only ]]; then
+    collectd_found=${PB_COLLECTD:-$(command -v collectd || :)}
+    [[ -n $collectd_found ]] || skip_layer "no collectd: PB_COLLECTD names one"
+    [[ -x $collectd_found ]] || bail "$collectd_found is no program"
+fi
+
+declare -A version=() skipped=()
+while IFS=$'\t' read -r series v reason _ note; do
+    if [[ $v == SKIP ]]; then
+        skipped[$series]=$reason
+    else
+        version[$series]=$v${note:+; $note}
+    fi
+done < <("$here/fetch.sh" "${kernels[@]}")
+
+pids=() failures=0
+work=$(mktemp -d)
+logs=${PB_LOGS:-$(mktemp -d)}
+mkdir -p "$logs"
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+payload "$work/root"
+
+# Results come in the order of the list, as soon as all before them are there.
+said=0
+say_finished() {
+    local series
+    while ((said < ${#kernels[@]})); do
+        series=${kernels[said]}
+        if [[ -z ${version[$series]-} ]]; then
+            echo "ok $((said + 1)) - kernel $series # SKIP ${skipped[$series]:-fetch.sh did not say why}"
+        elif [[ -e $work/$series.end || ${1-} == all ]]; then
+            finish "$said"
+        else
+            return 0
+        fi
+        said=$((said + 1))
+    done
+}
+running=0
+for i in "${!kernels[@]}"; do
+    [[ -n ${version[${kernels[i]}]-} ]] || continue
+    if ((running >= ${PB_JOBS:-2})); then
+        wait -n || :
+        running=$((running - 1))
+        say_finished
+    fi
+    start "$i"
+    running=$((running + 1))
+done
+while ((running > 0)); do
+    wait -n || :
+    running=$((running - 1))
+    say_finished
+done
+say_finished all
+echo "1..${#kernels[@]}"
+((failures == 0)) || { echo "# logs: $logs"; exit 1; }

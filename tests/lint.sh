@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What compilers and linters say. TAP. PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
+set -uo pipefail
+cd "$PB_SOURCE" || exit 1
+number=0
+failures=0
+
+# check NAME TOOL PACKAGE COMMAND...: quiet and successful, or it fails; PACKAGE is installed
+# if the tool is not there
+check() {
+    local name=$1 tool=$2 package=$3 output
+    shift 3
+    number=$((number + 1))
+    if ! command -v "$tool" >/dev/null && { ! command -v apt-get >/dev/null ||
+        ! DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$package" \
+            >/dev/null 2>&1 </dev/null; }; then
+        echo "ok $number - $name # SKIP $tool is not here and $package can't be installed"
+        return
+    fi
+    if output=$("$@" 2>&1) && [ -z "$output" ]; then
+        echo "ok $number - $name"
+    else
+        echo "not ok $number - $name"
+        echo "$output" | head -n 40 | sed 's/^/# /'
+        failures=$((failures + 1))
+    fi
+}
+
+# The build's own preprocessor flags, from its Makefile.
+flags=$(make -s -C "$PB_BUILD" print-flags)
+read -ra flags <<<"$flags"
+plugin=(plugin/*.c)
+units=(tests/unit/*.c tests/tools/*.c tests/packets/*.c)
+scripts=(conf/*.sh tests/*.sh tests/*/*.sh)
+
+compile() {
+    local compiler=$1 file
+    shift
+    for file in "${plugin[@]}" "${units[@]}"; do
+        case $file in *.bpf.c) continue ;; esac
+        "$compiler" -std=gnu11 -O2 -Wall -Wextra -Wshadow -Werror -I"$PB_BUILD/bpf" \
+            -I"$PB_BUILD/tests/tools" "${flags[@]}" -c "$file" -o /dev/null || return 1
+    done
+}
+
+clang_tidy() {
+    clang-tidy --quiet --warnings-as-errors='*' \
+        --checks='-*,bugprone-*,clang-analyzer-*,performance-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-assignment-in-if-condition,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-bugprone-narrowing-conversions,-bugprone-implicit-widening-of-multiplication-result,-clang-analyzer-security.insecureAPI.strcpy' \
+        "${plugin[@]}" -- -std=gnu11 -I"$PB_BUILD/bpf" "${flags[@]}" 2>&1 |
+        grep -v -e 'warnings generated' -e '^Suppressed' -e '^Use -header-filter' || true
+}
+
+check "gcc: no warning" gcc gcc compile gcc
+check "clang: no warning" clang clang compile clang
+check "clang-tidy: nothing to say" clang-tidy clang-tidy clang_tidy
+check "cppcheck: nothing to say" cppcheck cppcheck cppcheck --quiet --error-exitcode=1 \
+    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
+    -I bpf -I plugin "${plugin[@]}"
+check "clang-format: nothing to change" clang-format clang-format clang-format --dry-run -Werror \
+    "${plugin[@]}" plugin/*.h bpf/*.[ch] "${units[@]}" tests/unit/*.h
+check "shellcheck: nothing to say" shellcheck shellcheck shellcheck -x -P SCRIPTDIR "${scripts[@]}"
+echo "1..$number"
+exit $((failures > 0))

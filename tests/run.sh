@@ -1,0 +1,195 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# run.sh [--quick] [--dir DIR] [LAYER...]: builds everything and runs the tests, in layers;
+# installs what they need. Ends with "N passed, N failed, N skipped".
+#
+#   unit      without privileges
+#   sanitize  the unit tests under the address, undefined behaviour and leak sanitizers
+#   lint      both compilers' warnings, clang-tidy, cppcheck, shellcheck, clang-format
+#   system    a real collectd in network namespaces, attached by tcx
+#   clsact    the same by clsact, as on kernels before 6.6
+#   try       conf/try.sh --demo
+#   packets   packet by packet against an independent reader, other people's captures
+#   kernels   the packets and the system tests on other kernels, in qemu
+#   dist      make distcheck
+#
+# --quick: the layers of a few minutes only. --dir: where to build and to keep logs.
+# PB_CACHE (/var/cache/tc_portbytes): where kernels and captures are kept for the next run.
+set -uo pipefail
+
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(dirname "$tests")
+all="unit sanitize lint system clsact try packets kernels dist"
+quick="unit sanitize lint system clsact try"
+
+layers=()
+dir=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) read -ra layers <<<"$quick" ;;
+    --dir)
+        dir=${2:?--dir wants a directory}
+        shift
+        ;;
+    -*)
+        echo "usage: run.sh [--quick] [--dir DIR] [LAYER...]; layers: $all" >&2
+        exit 2
+        ;;
+    *)
+        if [[ " $all " != *" $1 "* ]]; then
+            echo "run.sh: there is no layer $1; layers: $all" >&2
+            exit 2
+        fi
+        layers+=("$1")
+        ;;
+    esac
+    shift
+done
+[ ${#layers[@]} -gt 0 ] || read -ra layers <<<"$all"
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "run.sh: only root can load a classifier and make namespaces: sudo tests/run.sh" >&2
+    exit 1
+fi
+
+if [ -z "$dir" ]; then
+    dir=$(mktemp -d /var/tmp/tc_portbytes-tests.XXXXXX)
+    trap 'rm -rf "$dir"' EXIT
+fi
+export PB_CACHE=${PB_CACHE:-/var/cache/tc_portbytes} PB_LOGS=$dir/logs
+mkdir -p "$dir" "$PB_LOGS" "$PB_CACHE"
+# Debian's own tools, not a user's.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+export LC_ALL=C
+
+passed=0
+failed=0
+skipped=0
+
+# run_tap NAME COMMAND...: runs a test that prints TAP, shows and counts what it says
+run_tap() {
+    local name=$1 status output=$PB_LOGS/$1.tap good bad skips plan seen began=$SECONDS
+    shift
+    echo "== $name"
+    "$@" 2>&1 </dev/null | tee "$output" | grep --line-buffered -v '^ok [0-9]* - [^#]*$'
+    status=${PIPESTATUS[0]}
+    skips=$(grep -c '^ok .*# SKIP' "$output")
+    good=$(($(grep -c '^ok ' "$output") - skips))
+    bad=$(grep -c '^not ok ' "$output")
+    plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$output" | tail -n 1)
+    seen=$((good + skips + bad))
+    # A whole layer that says it can't run: one skip.
+    if [ "$plan" = 0 ] && grep -q '^1\.\.0 # SKIP' "$output"; then
+        skips=$((skips + 1))
+    elif [ "$plan" != "$seen" ] || { [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; }; then
+        echo "not ok - $name ended with status $status after $seen of ${plan:-an unknown number of} tests"
+        bad=$((bad + 1))
+    fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    skipped=$((skipped + skips))
+    echo "== $name: $good passed, $bad failed, $skips skipped, $((SECONDS - began)) s"
+}
+
+# one_test NAME COMMAND...: a command as TAP, its output as diagnostics
+one_test() {
+    local name=$1 status
+    shift
+    "$@" 2>&1 | sed 's/^/# /'
+    status=${PIPESTATUS[0]}
+    if [ "$status" -eq 0 ]; then echo "ok 1 - $name"; else echo "not ok 1 - $name"; fi
+    echo "1..1"
+    return "$status"
+}
+
+build() {
+    "$top/conf/prepare.sh" "$dir/work" "$@" || return 1
+    # shellcheck source=/dev/null
+    . "$dir/work/env"
+    export PB_SOURCE PB_BUILD PB_PLUGIN PB_COLLECTD PB_COLLECTD_PLUGINS PB_TYPESDB PB_BPFTOOL
+    make -s -C "$PB_BUILD" -j"$(nproc)" check TESTS= >"$PB_LOGS/build" 2>&1 || {
+        tail -n 30 "$PB_LOGS/build"
+        return 1
+    }
+    # The compiled tools, without libtool's wrappers.
+    PB_TOOLS=$dir/work/tools
+    mkdir -p "$PB_TOOLS"
+    cp "$PB_BUILD"/tests/tools/{blast,witness} "$PB_BUILD"/tests/tools/.libs/*.so "$PB_TOOLS"
+    export PB_TOOLS
+    PATH=${PB_BPFTOOL%/*}:$PATH
+}
+
+layer_unit() {
+    local test
+    for test in "$PB_BUILD"/tests/unit/test_*; do
+        [ -x "$test" ] && [ -f "$test" ] && run_tap "unit-${test##*/test_}" "$test"
+    done
+}
+
+layer_sanitize() {
+    local test flags='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+    mkdir -p "$dir/sanitize"
+    (cd "$dir/sanitize" && "$PB_SOURCE/configure" -q --with-collectd-headers="$(headers)" \
+        --with-plugin-dir=/nowhere BPFTOOL="$PB_BPFTOOL" CFLAGS="$flags" &&
+        make -s -j"$(nproc)" check TESTS=) >"$PB_LOGS/sanitize-build" 2>&1 || {
+        run_tap sanitize-build one_test "the sanitizer build" tail -n 20 "$PB_LOGS/sanitize-build"
+        failed=$((failed + 1))
+        return
+    }
+    for test in "$dir"/sanitize/tests/unit/test_*; do
+        [ -x "$test" ] && [ -f "$test" ] &&
+            ASAN_OPTIONS=detect_leaks=1 run_tap "sanitize-${test##*/test_}" "$test"
+    done
+}
+
+# The directory of collectd's headers that the build was configured with.
+headers() {
+    sed -n 's/^COLLECTD_INCLUDES = //p' "$PB_BUILD/Makefile"
+}
+
+layer_lint() {
+    run_tap lint "$tests/lint.sh"
+}
+
+layer_system() {
+    local test
+    for test in "$tests"/system/*.sh; do
+        test=${test##*/}
+        run_tap "system-${test%.sh}" "$tests/system/$test"
+    done
+}
+
+layer_clsact() {
+    local test
+    for test in count recycle coexist refuse; do
+        PB_HOOK=clsact run_tap "clsact-$test" "$tests/system/$test.sh"
+    done
+}
+
+layer_try() {
+    run_tap try one_test "conf/try.sh --demo: what was sent is what was counted" \
+        "$top/conf/try.sh" --demo --dir "$dir/try"
+}
+
+layer_packets() {
+    run_tap packets "$tests/packets/differential.sh"
+}
+
+layer_kernels() {
+    run_tap kernels "$tests/kernels/run.sh"
+}
+
+layer_dist() {
+    run_tap dist one_test "make distcheck" make -s -C "$PB_BUILD" distcheck
+}
+
+if ! build iproute2 iputils-ping procps util-linux; then
+    echo "the build failed"
+    echo "0 passed, 1 failed, 0 skipped"
+    exit 1
+fi
+for layer in "${layers[@]}"; do
+    "layer_$layer"
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
