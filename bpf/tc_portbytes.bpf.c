@@ -60,7 +60,7 @@ struct fragment {
     __u32 id;
     __u8 protocol;
     __u8 egress;
-    __u16 zero;
+    __u16 v6; /* else an IPv4 datagram could pass for an IPv6 one */
 };
 
 struct {
@@ -133,7 +133,7 @@ static __always_inline int is_extension(__u32 protocol, int v6) {
  * A function of its own for the verifier: it sees it once.
  */
 __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 egress) {
-    struct fragment fragment = {.egress = egress != 0};
+    struct fragment fragment = {.egress = egress != 0, .v6 = v6 != 0};
     int remember = 0; /* a first fragment: fragment holds its identity */
     __u32 protocol, transport, key;
     __be16 ports[2];

@@ -4,6 +4,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,8 @@
 #include "tc_portbytes.h"
 
 #define MAX_PORTS_LEAST 16
+#define PORTS_MOST      4096
+#define TIMEOUT_MOST    (10 * 365 * 86400)
 #define MIN_BYTES_MOST  (1ull << 53) /* whole numbers up to here survive collectd's double */
 
 int config_defaults(struct settings *settings) {
@@ -26,13 +31,18 @@ int config_defaults(struct settings *settings) {
         .max_ports = 512,
         .fold_ephemeral = true,
         .min_bytes = 10000,
+        .dynamic_ports = true,
+        .listening_ports = true,
+        .idle_timeout = 3600,
     };
     return settings->interfaces ? 0 : -ENOMEM;
 }
 
 void config_free(struct settings *settings) {
     selection_free(settings->interfaces);
+    free(settings->ports);
     settings->interfaces = NULL;
+    settings->ports = NULL;
 }
 
 /* The values of an option as the operator wrote them, for messages. */
@@ -183,18 +193,156 @@ static int on_min_bytes(struct settings *settings, const oconfig_item_t *item) {
     return get_number(item, 0, MIN_BYTES_MOST, &settings->min_bytes);
 }
 
+static int on_dynamic_ports(struct settings *settings, const oconfig_item_t *item) {
+    return get_boolean(item, &settings->dynamic_ports);
+}
+
+static int on_listening_ports(struct settings *settings, const oconfig_item_t *item) {
+    return get_boolean(item, &settings->listening_ports);
+}
+
+static int on_top_ports(struct settings *settings, const oconfig_item_t *item) {
+    __u64 number = 0;
+    int error = get_number(item, 0, PB_DYNAMIC_MAX, &number);
+
+    if (!error)
+        settings->top_ports = (__u32)number;
+    return error;
+}
+
+static int on_idle_timeout(struct settings *settings, const oconfig_item_t *item) {
+    __u64 number = 0;
+    int error = get_number(item, 1, TIMEOUT_MOST, &number);
+
+    if (!error)
+        settings->idle_timeout = (__u32)number;
+    return error;
+}
+
+/* A decimal port number at *text, which is moved behind it. -1: none. */
+static long port_number(const char **text) {
+    char *end;
+    long port;
+
+    if (!isdigit((unsigned char)**text))
+        return -1;
+    port = strtol(*text, &end, 10);
+    *text = end;
+    return port >= 1 && port < (long)PB_PORTS ? port : -1;
+}
+
+/* "443", "8000-8999" or a service's name. False: it is none of them. */
+static bool port_range(const char *text, const char *transport, __u32 *first, __u32 *last) {
+    long from, to;
+
+    if (!isdigit((unsigned char)*text)) {
+        struct servent *service = getservbyname(text, transport);
+
+        if (!service)
+            return false;
+        *first = *last = ntohs(service->s_port);
+        return true;
+    }
+    from = to = port_number(&text);
+    if (from > 0 && *text == '-') {
+        text++;
+        to = port_number(&text);
+    }
+    if (*text || from < 0 || to < from)
+        return false;
+    *first = from;
+    *last = to;
+    return true;
+}
+
+/* -E2BIG: more than PORTS_MOST. */
+static int select_port(struct settings *settings, __u32 key) {
+    __u32 *ports;
+
+    for (__u32 i = 0; i < settings->ports_number; i++)
+        if (settings->ports[i] == key)
+            return 0;
+    if (settings->ports_number == PORTS_MOST)
+        return -E2BIG;
+    if (!settings->ports) {
+        ports = calloc(PORTS_MOST, sizeof(*ports));
+        if (!ports)
+            return -ENOMEM;
+        settings->ports = ports;
+    }
+    settings->ports[settings->ports_number++] = key;
+    return 0;
+}
+
+static int on_port(struct settings *settings, const oconfig_item_t *item) {
+    static const char allowed[] = "a port from 1 to 65535, a range as \"8000-8999\" or the name of "
+                                  "a service, each with \"tcp/\", \"udp/\" or \"sctp/\" before it "
+                                  "or not";
+    static const char *const transports[PB_TRANSPORTS] = {"tcp", "udp", "sctp"};
+    const oconfig_value_t *number = only_value(item, OCONFIG_TYPE_NUMBER);
+    const oconfig_value_t *text = only_value(item, OCONFIG_TYPE_STRING);
+    bool wanted[PB_TRANSPORTS] = {true, true, false}; /* without a transport: TCP and UDP */
+    const char *transport = NULL;
+    __u32 first = 0, last = 0;
+
+    if (number && number->value.number >= 1 && number->value.number < PB_PORTS &&
+        number->value.number == floor(number->value.number)) {
+        first = last = number->value.number;
+    } else if (text) {
+        const char *ports = strchr(text->value.string, '/');
+
+        ports = ports ? ports + 1 : text->value.string;
+        for (int t = 0; t < PB_TRANSPORTS && ports != text->value.string; t++) {
+            size_t length = strlen(transports[t]);
+
+            wanted[t] = ports - text->value.string == (ptrdiff_t)length + 1 &&
+                        !strncasecmp(text->value.string, transports[t], length);
+            if (wanted[t])
+                transport = transports[t];
+        }
+        if ((ports != text->value.string && !transport) ||
+            !port_range(ports, transport, &first, &last))
+            return refuse(item, allowed);
+    } else {
+        return refuse(item, allowed);
+    }
+
+    for (int t = 0; t < PB_TRANSPORTS; t++) {
+        for (__u32 port = first; wanted[t] && port <= last; port++) {
+            int error = select_port(settings, PB_KEY(t, port));
+
+            if (error == -E2BIG)
+                return refuse(item, "4096 ports in all, counted once for each transport");
+            if (error)
+                return error;
+        }
+    }
+    return 0;
+}
+
 static const struct option {
     const char *name;
     int (*on)(struct settings *settings, const oconfig_item_t *item);
     bool repeatable;
 } options[] = {
-    {"Interface", on_interface, true},  {"IgnoreSelected", on_ignore_selected, false},
-    {"Direction", on_direction, false}, {"CountBy", on_count_by, false},
-    {"MaxPorts", on_max_ports, false},  {"FoldEphemeral", on_fold_ephemeral, false},
-    {"MinBytes", on_min_bytes, false},
+    {"Interface", on_interface, true},         {"IgnoreSelected", on_ignore_selected, false},
+    {"Direction", on_direction, false},        {"CountBy", on_count_by, false},
+    {"MaxPorts", on_max_ports, false},         {"FoldEphemeral", on_fold_ephemeral, false},
+    {"MinBytes", on_min_bytes, false},         {"Port", on_port, true},
+    {"DynamicPorts", on_dynamic_ports, false}, {"ListeningPorts", on_listening_ports, false},
+    {"TopPorts", on_top_ports, false},         {"IdleTimeout", on_idle_timeout, false},
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* Whether an option with this function was given. */
+static bool given(const struct settings *settings,
+                  int (*on)(struct settings *settings, const oconfig_item_t *item)) {
+    for (unsigned i = 0; i < OPTIONS; i++)
+        if (options[i].on == on)
+            return settings->given & (1u << i);
+    return false;
+}
 
 static int on_option(struct settings *settings, const oconfig_item_t *item) {
     for (unsigned i = 0; i < OPTIONS; i++) {
@@ -228,5 +376,19 @@ int config_block(struct settings *settings, const oconfig_item_t *block) {
         if (error)
             return error;
     }
+
+    /* What depends on other options. */
+    if (given(settings, on_listening_ports)) {
+        if (settings->listening_ports && settings->count_by != COUNT_LOCAL) {
+            pb_log(LOG_ERR, "option ListeningPorts: true is not allowed with this CountBy: a port "
+                            "listens here only if it is the local one; allowed: false, or "
+                            "CountBy \"local\".");
+            return -EINVAL;
+        }
+    } else {
+        settings->listening_ports = !settings->ports_number && settings->count_by == COUNT_LOCAL;
+    }
+    if (!given(settings, on_dynamic_ports))
+        settings->dynamic_ports = !settings->ports_number;
     return 0;
 }

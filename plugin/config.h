@@ -24,7 +24,13 @@ struct settings {
     __u32 max_ports;
     bool fold_ephemeral;
     __u64 min_bytes;
-    __u32 given; /* which options were given: each but Interface may be so once */
+    __u32 *ports; /* keys selected, each once; owned */
+    __u32 ports_number;
+    bool dynamic_ports;
+    bool listening_ports;
+    __u32 top_ports;    /* 0: no limit */
+    __u32 idle_timeout; /* seconds */
+    __u32 given;        /* which options were given: those that are not lists may be so once */
 };
 
 /* The defaults. -ENOMEM. */

@@ -9,10 +9,16 @@
 
 #include "log.h"
 
+enum kind { DYNAMIC, LISTENING, SELECTED }; /* the last that fits */
+
 struct series {
     struct pb_counters total; /* what it says */
     struct pb_counters late;  /* what it says from the next read on */
+    struct pb_counters fresh; /* booked at this read; whose it is ledger_settle decides */
+    __u64 busy;               /* bytes per read, a moving average */
+    __u64 last;               /* when it last carried something; listening: had a socket */
     __u32 key;
+    enum kind kind;
     bool up;
 };
 
@@ -27,7 +33,8 @@ struct ledger {
     struct series fixed[PB_FIXED_SLOTS]; /* always there: "other" can take anything */
     struct series *ports;
     __u32 ports_number, ports_room;
-    __u32 *port_of; /* by key: 1 + its place in ports; 0: never had a series */
+    __u32 *port_of;           /* by key: 1 + its place in ports; 0: never had a series */
+    __u32 made[SELECTED + 1]; /* how many of each kind ever became series, by first kind */
     struct candidate *candidates;
     __u32 candidates_number, candidates_room;
     char interface[64];
@@ -72,6 +79,10 @@ static bool is_zero(const struct pb_counters *counters) {
 
 static __u64 bytes_of(const struct pb_counters *counters) {
     return counters->rx_bytes + counters->tx_bytes;
+}
+
+static __u64 greater(__u64 a, __u64 b) {
+    return a > b ? a : b;
 }
 
 /* What comes with or before the series' first word is late. */
@@ -122,7 +133,7 @@ void ledger_book(void *context, __u32 slot, __u32 key, __u64 held,
     }
     series = series_of(ledger, key);
     if (series && series->up) {
-        credit(series, delta);
+        add(&series->fresh, delta);
         return;
     }
     if (held < ledger->policy.min_bytes ||
@@ -142,38 +153,130 @@ static int by_bytes(const void *a, const void *b) {
     return left < right ? 1 : left > right ? -1 : 0;
 }
 
-/* NULL: none can be had. */
-static struct series *make_series(struct ledger *ledger, __u32 key) {
-    if (ledger->ports_number >= ledger->policy.max_series ||
+/* The series of a port, made if there is none. NULL: the limit of its kind, or no memory. */
+static struct series *have_series(struct ledger *ledger, __u32 key, enum kind kind) {
+    struct series *series = series_of(ledger, key);
+
+    if (series)
+        return series;
+    if ((kind != SELECTED && ledger->made[kind] >= ledger->policy.max_series) ||
         !grow((void **)&ledger->ports, ledger->ports_number, &ledger->ports_room,
               sizeof(*ledger->ports)))
         return NULL;
-    ledger->ports[ledger->ports_number] = (struct series){.key = key};
+    series = &ledger->ports[ledger->ports_number];
+    *series = (struct series){.key = key, .kind = kind};
     ledger->port_of[key] = ++ledger->ports_number;
-    if (ledger->ports_number == ledger->policy.max_series)
+    if (++ledger->made[kind] == ledger->policy.max_series && kind != SELECTED)
         pb_log(LOG_WARNING,
-               "%s: %u ports have become series since the start, which is the limit; further "
-               "ports are counted in \"other\". Raise MaxPorts to see more of them.",
-               ledger->interface, ledger->policy.max_series);
-    return &ledger->ports[ledger->ports_number - 1];
+               "%s: %u %s ports have become series since the start, which is the limit; further "
+               "ones are counted in \"other\". Name those that matter with Port, or raise "
+               "MaxPorts.",
+               ledger->interface, ledger->policy.max_series,
+               kind == LISTENING ? "listening" : "busy");
+    return series;
 }
 
-void ledger_settle(struct ledger *ledger) {
+bool ledger_select(struct ledger *ledger, __u32 key) {
+    struct series *series = have_series(ledger, key, SELECTED);
+
+    if (!series)
+        return false;
+    series->kind = SELECTED;
+    series->up = true;
+    return true;
+}
+
+bool ledger_listening(struct ledger *ledger, __u32 key, __u64 now) {
+    struct series *series = have_series(ledger, key, LISTENING);
+
+    if (!series)
+        return false;
+    if (series->kind != SELECTED)
+        series->kind = LISTENING;
+    series->up = true;
+    series->last = now;
+    return true;
+}
+
+/*
+ * With TopPorts in force and as many series up: the weakest of them makes place, but
+ * only for a port twice as busy, so that two of about the same size don't take turns.
+ * Returns whether there is place.
+ */
+static bool make_place(struct ledger *ledger, __u64 bytes, __u32 *up) {
+    struct series *weakest = NULL;
+
+    if (!ledger->policy.top || *up < ledger->policy.top)
+        return true;
+    for (__u32 i = 0; i < ledger->ports_number; i++) {
+        struct series *series = &ledger->ports[i];
+
+        if (series->up && series->kind == DYNAMIC && (!weakest || series->busy < weakest->busy))
+            weakest = series;
+    }
+    if (!weakest || bytes / 2 <= weakest->busy)
+        return false;
+    credit_other(ledger, weakest->key, &weakest->fresh);
+    weakest->fresh = (struct pb_counters){0};
+    weakest->up = false;
+    --*up;
+    return true;
+}
+
+static void settle_candidate(struct ledger *ledger, const struct candidate *candidate, __u64 now,
+                             __u32 *up) {
+    struct series *series = series_of(ledger, candidate->key);
+    __u64 bytes = bytes_of(&candidate->delta);
+
+    if (series && series->up) { /* the port had two slots since the last read */
+        credit(series, &candidate->delta);
+        return;
+    }
+    series = make_place(ledger, bytes, up) ? have_series(ledger, candidate->key, DYNAMIC) : NULL;
+    if (!series) {
+        credit_other(ledger, candidate->key, &candidate->delta);
+        return;
+    }
+    credit(series, &candidate->delta);
+    series->busy = bytes;
+    series->last = now;
+    ++*up;
+}
+
+void ledger_settle(struct ledger *ledger, __u64 now) {
+    __u32 up = 0;
+
+    for (__u32 i = 0; i < ledger->ports_number; i++) {
+        struct series *series = &ledger->ports[i];
+        __u64 bytes = bytes_of(&series->fresh);
+
+        if (bytes && series->kind == DYNAMIC)
+            series->last = now;
+        /* Rises at once, falls by a quarter a read: a pause is no reason to lose one's place. */
+        series->busy = greater(bytes, series->busy - series->busy / 4);
+        if (series->up && series->kind != SELECTED &&
+            now - series->last >= ledger->policy.idle_timeout) {
+            series->up = bytes != 0; /* a port that isn't listening any more, but busy */
+            series->kind = DYNAMIC;
+            series->last = now;
+        }
+        up += series->up && series->kind == DYNAMIC;
+    }
+
     /* The busiest first, in case not all of them can become series. */
     if (ledger->candidates_number)
         qsort(ledger->candidates, ledger->candidates_number, sizeof(*ledger->candidates), by_bytes);
-    for (__u32 i = 0; i < ledger->candidates_number; i++) {
-        const struct candidate *candidate = &ledger->candidates[i];
-        struct series *series = series_of(ledger, candidate->key);
-
-        if (!series)
-            series = make_series(ledger, candidate->key);
-        if (series)
-            credit(series, &candidate->delta);
-        else
-            credit_other(ledger, candidate->key, &candidate->delta);
-    }
+    for (__u32 i = 0; i < ledger->candidates_number; i++)
+        settle_candidate(ledger, &ledger->candidates[i], now, &up);
     ledger->candidates_number = 0;
+
+    for (__u32 i = 0; i < ledger->ports_number; i++) {
+        struct series *series = &ledger->ports[i];
+
+        if (!is_zero(&series->fresh))
+            credit(series, &series->fresh);
+        series->fresh = (struct pb_counters){0};
+    }
 }
 
 static void say_one(struct series *series, __u32 slot, ledger_say_fn *say, void *context) {

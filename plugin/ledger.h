@@ -4,14 +4,18 @@
  * counted since the daemon began. It outlives slots, BPF objects and the
  * interface itself, so its series only ever grow.
  *
- * Per read: ledger_book for every slot that carried something, ledger_settle
- * once, ledger_say once.
+ * A port is a series of its own when it is selected, or listening, or dynamic:
+ * busy enough, within the limits. What it carries at other times is counted in its
+ * transport's "other" and stays there.
+ *
+ * Per read: ledger_book for every slot that carried something, ledger_listening for
+ * every listening port, ledger_settle once, ledger_say once.
  *
  * A series that comes up says its old total (0 when new) at that read; what the
  * read brought follows with the next one, because collectd has no rate for the
  * first value of a series and would lose it.
  *
- * Not thread-safe: one thread at a time per ledger.
+ * Times are monotonic nanoseconds. Not thread-safe: one thread at a time per ledger.
  */
 #ifndef PB_LEDGER_H
 #define PB_LEDGER_H
@@ -23,8 +27,10 @@
 struct ledger;
 
 struct ledger_policy {
-    __u64 min_bytes;  /* a dynamic port needs so many (rx + tx) in its slot to become a series */
-    __u32 max_series; /* dynamic ports that ever become one, per interface name */
+    __u64 min_bytes;    /* a dynamic port needs so many (rx + tx) in its slot to become a series */
+    __u32 max_series;   /* dynamic ports that ever become one; listening ones: as many again */
+    __u32 top;          /* dynamic ports that are a series at a time; 0: any number */
+    __u64 idle_timeout; /* ns without traffic (listening: without a socket) that end a series */
 };
 
 /* `interface` is for messages; both are copied. -ENOMEM. */
@@ -34,10 +40,16 @@ void ledger_free(struct ledger *ledger); /* NULL is fine */
 /* A slots_book_fn, with the ledger as its context. */
 void ledger_book(void *ledger, __u32 slot, __u32 key, __u64 held, const struct pb_counters *delta);
 
-/* Decides which new ports become series; the rest goes to "other". */
-void ledger_settle(struct ledger *ledger);
+/* key is a series of its own as long as the interface is there. False: no memory. */
+bool ledger_select(struct ledger *ledger, __u32 key);
 
-/* Whether key has a series of its own now: its slot is worth keeping. */
+/* key has a listening socket now: a series of its own. False: beyond the limit, or no memory. */
+bool ledger_listening(struct ledger *ledger, __u32 key, __u64 now);
+
+/* Decides which dynamic ports are series; the rest goes to "other". Ends idle ones. */
+void ledger_settle(struct ledger *ledger, __u64 now);
+
+/* Whether key is a series of its own now: its slot is worth keeping. */
 bool ledger_keeps(void *ledger, __u32 key);
 
 /* One call for each series that is up; totals only ever grow. */

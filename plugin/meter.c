@@ -512,12 +512,12 @@ int meter_check(struct meter *meter) {
 
 /* ---- reading ---- */
 
-int meter_read(struct meter *meter, struct pb_counters *counters) {
+int meter_read(struct meter *meter, struct pb_counters *counters, __u32 slots) {
     int map = bpf_map__fd(meter->object->maps.counters);
     __u32 slot = 0, last;
 
-    while (slot < meter->slots) {
-        __u32 number = meter->slots - slot < meter->step ? meter->slots - slot : meter->step;
+    while (slot < slots) {
+        __u32 number = slots - slot < meter->step ? slots - slot : meter->step;
         __u32 previous = slot - 1; /* the kernel begins behind it */
         int error = bpf_map_lookup_batch(map, slot ? &previous : NULL, &last, meter->batch_keys,
                                          meter->batch, &number, NULL);

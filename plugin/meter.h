@@ -59,11 +59,11 @@ int meter_check(struct meter *meter);
 void meter_sweep(int interface);
 
 /*
- * The sums over all CPUs of each slot since meter_open, `slots` of them as in the
- * settings, into counters. Followed by a full fence, so that what is read from the
- * shared memory afterwards is not older.
+ * The sums over all CPUs of each slot since meter_open into counters: the first
+ * `number` slots, at most as many as in the settings. Followed by a full fence, so that what is
+ * read from the shared memory afterwards is not older.
  */
-int meter_read(struct meter *meter, struct pb_counters *counters);
+int meter_read(struct meter *meter, struct pb_counters *counters, __u32 number);
 
 /*
  * Waits until no CPU runs a classifier that began before the call, of any meter:

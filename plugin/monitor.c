@@ -34,7 +34,7 @@ struct interface {
     struct engine engine;
     unsigned farewells; /* reads that still say its series after it has gone */
     __u64 gone;         /* monotonic ns; 0: not gone */
-    int failed;         /* the index that could not be attached to; 0: none */
+    bool loopback;      /* listeners on loopback addresses can be reached through it */
     bool read_failed;   /* said already */
     char name[IFNAMSIZ];
 };
@@ -42,10 +42,13 @@ struct interface {
 struct monitor {
     const struct settings *settings;
     struct netlink *netlink;
-    pthread_mutex_t lock; /* interfaces and all below them; ephemeral */
+    pthread_mutex_t lock; /* what stands from here to counters */
     struct interface *interfaces;
-    struct pb_counters *counters;          /* one read of one interface */
     __u32 ephemeral_first, ephemeral_last; /* folded now; first > last: none */
+    struct netlink_listener *listeners;    /* as of the last look */
+    unsigned listeners_number;
+    bool listeners_failed;        /* said already */
+    struct pb_counters *counters; /* one read of one interface */
     pthread_t thread;
     bool running;
     int wake; /* eventfd: the thread shall end */
@@ -73,6 +76,15 @@ static bool wants(const struct monitor *monitor, const struct netlink_link *link
     return selection_wants(monitor->settings->interfaces, link->name);
 }
 
+/* How many slots the classifier gives out by itself, and how many are given by policy. */
+static __u32 dynamic_slots(const struct settings *settings) {
+    return settings->dynamic_ports ? settings->max_ports : 0;
+}
+
+static __u32 granted_slots(const struct settings *settings) {
+    return settings->ports_number + (settings->listening_ports ? settings->max_ports : 0);
+}
+
 static struct meter_settings meter_settings_for(const struct settings *settings,
                                                 unsigned short type) {
     static const struct {
@@ -92,7 +104,7 @@ static struct meter_settings meter_settings_for(const struct settings *settings,
         .port_eg = ports[settings->count_by].eg,
         .ingress = settings->ingress,
         .egress = settings->egress,
-        .slots = PB_FIXED_SLOTS + settings->max_ports,
+        .slots = slots_total(dynamic_slots(settings), granted_slots(settings)),
     };
 }
 
@@ -118,13 +130,6 @@ static void ephemeral_range(const struct settings *settings, __u32 *first, __u32
     }
 }
 
-/* Sends the ports of the range to the ephemeral buckets, or back to no slot. */
-static void fold(struct slots *slots, __u32 first, __u32 last, bool folded) {
-    for (__u32 transport = 0; transport < PB_TRANSPORTS; transport++)
-        for (__u32 port = first; port <= last; port++)
-            slots_assign(slots, PB_KEY(transport, port), folded ? PB_SLOT_EPHEMERAL(transport) : 0);
-}
-
 /* With the lock. */
 static void follow_ephemeral_range(struct monitor *monitor) {
     __u32 first, last;
@@ -132,14 +137,60 @@ static void follow_ephemeral_range(struct monitor *monitor) {
     ephemeral_range(monitor->settings, &first, &last);
     if (first == monitor->ephemeral_first && last == monitor->ephemeral_last)
         return;
-    for (struct interface *i = monitor->interfaces; i; i = i->next) {
-        if (!i->engine.meter)
-            continue;
-        fold(i->engine.slots, monitor->ephemeral_first, monitor->ephemeral_last, false);
-        fold(i->engine.slots, first, last, true);
-    }
+    for (struct interface *i = monitor->interfaces; i; i = i->next)
+        if (i->engine.meter)
+            slots_fold(i->engine.slots, first, last);
     monitor->ephemeral_first = first;
     monitor->ephemeral_last = last;
+}
+
+/* ---- listening ports ---- */
+
+/*
+ * One look at who listens. A UDP port without a connection may be a client's that lives
+ * for one query, so it counts only when the look before found it too. With the lock.
+ */
+static void look_for_listeners(struct monitor *monitor) {
+    struct netlink_listener *now, *before = monitor->listeners;
+    unsigned number, before_number = monitor->listeners_number;
+    int error;
+
+    if (!monitor->settings->listening_ports)
+        return;
+    error = netlink_listeners(&now, &number);
+    if (error) { /* those known stay */
+        if (!monitor->listeners_failed)
+            pb_log(LOG_WARNING, "cannot list the listening sockets: %s.", strerror(-error));
+        monitor->listeners_failed = true;
+        return;
+    }
+    monitor->listeners_failed = false;
+    for (unsigned i = 0; i < number; i++) {
+        bool again = now[i].key / PB_PORTS != PB_UDP;
+
+        for (unsigned k = 0; k < before_number && !again; k++)
+            again = before[k].key == now[i].key && before[k].loopback == now[i].loopback;
+        now[i].confirmed = again;
+    }
+    free(before);
+    monitor->listeners = now;
+    monitor->listeners_number = number;
+}
+
+/*
+ * The listening ports have series and slots of their own. One bound to a loopback
+ * address only can't be reached through another interface. With the lock.
+ */
+static void serve_listeners(const struct monitor *monitor, struct interface *interface) {
+    __u64 now = monotonic();
+
+    for (unsigned i = 0; i < monitor->listeners_number; i++) {
+        const struct netlink_listener *listener = &monitor->listeners[i];
+
+        if (listener->confirmed && (interface->loopback || !listener->loopback) &&
+            ledger_listening(interface->ledger, listener->key, now))
+            slots_grant(interface->engine.slots, listener->key);
+    }
 }
 
 /* ---- engines ---- */
@@ -157,9 +208,12 @@ static int engine_open(struct engine *out, const struct monitor *monitor,
     int error = meter_open(&engine.meter, link->name, &settings);
 
     if (!error)
-        error = slots_new(&engine.slots, meter_shared(engine.meter), monitor->settings->max_ports);
+        error = slots_new(&engine.slots, meter_shared(engine.meter),
+                          dynamic_slots(monitor->settings), granted_slots(monitor->settings));
     if (!error) {
-        fold(engine.slots, monitor->ephemeral_first, monitor->ephemeral_last, true);
+        slots_fold(engine.slots, monitor->ephemeral_first, monitor->ephemeral_last);
+        for (__u32 i = 0; i < monitor->settings->ports_number; i++)
+            slots_grant(engine.slots, monitor->settings->ports[i]);
         error = meter_attach(engine.meter, link->index);
     }
     if (error)
@@ -171,13 +225,14 @@ static int engine_open(struct engine *out, const struct monitor *monitor,
 
 /* With the lock. Books what the interface counted since the last read. */
 static int book(struct monitor *monitor, struct interface *interface) {
-    int error = meter_read(interface->engine.meter, monitor->counters);
+    struct slots *slots = interface->engine.slots;
+    int error = meter_read(interface->engine.meter, monitor->counters, slots_number(slots));
 
     if (error)
         return error;
-    slots_book(interface->engine.slots, monitor->counters, ledger_book, interface->ledger);
-    slots_release(interface->engine.slots);
-    ledger_settle(interface->ledger);
+    slots_book(slots, monitor->counters, ledger_book, interface->ledger);
+    slots_release(slots);
+    ledger_settle(interface->ledger, monotonic());
     return 0;
 }
 
@@ -191,8 +246,11 @@ static struct interface *find(struct monitor *monitor, const char *name) {
 }
 
 static struct interface *find_or_make(struct monitor *monitor, const char *name) {
-    struct ledger_policy policy = {.min_bytes = monitor->settings->min_bytes,
-                                   .max_series = monitor->settings->max_ports};
+    const struct settings *settings = monitor->settings;
+    struct ledger_policy policy = {.min_bytes = settings->min_bytes,
+                                   .max_series = settings->max_ports,
+                                   .top = settings->top_ports,
+                                   .idle_timeout = settings->idle_timeout * SECOND};
     struct interface *interface = find(monitor, name);
 
     if (interface)
@@ -247,11 +305,15 @@ static const struct netlink_link *link_by_index(const struct netlink_link *links
 }
 
 /* With the lock. An engine begins or goes on under this name. */
-static void take_engine(struct interface *interface, struct engine engine) {
+static void take_engine(const struct monitor *monitor, struct interface *interface,
+                        struct engine engine, const struct netlink_link *link) {
     interface->engine = engine;
     interface->gone = 0;
     interface->farewells = 0;
-    interface->failed = 0;
+    interface->loopback = link->flags & IFF_LOOPBACK;
+    for (__u32 i = 0; i < monitor->settings->ports_number; i++)
+        ledger_select(interface->ledger, monitor->settings->ports[i]);
+    serve_listeners(monitor, interface);
 }
 
 /*
@@ -301,7 +363,7 @@ static int retire(struct monitor *monitor, const struct netlink_link *links, uns
         struct interface *interface = find_or_make(monitor, link->name);
 
         if (interface)
-            take_engine(interface, renamed[i]);
+            take_engine(monitor, interface, renamed[i], link);
         else
             engine_close(&renamed[i]);
     }
@@ -344,10 +406,9 @@ static int reconcile(struct monitor *monitor) {
             continue;
         pthread_mutex_lock(&monitor->lock);
         if (error) {
-            interface->failed = link->index;
             result = error;
         } else {
-            take_engine(interface, engine);
+            take_engine(monitor, interface, engine, link);
             pb_log(LOG_INFO, "%s: counting.", interface->name);
         }
         pthread_mutex_unlock(&monitor->lock);
@@ -428,7 +489,9 @@ int monitor_start(struct monitor **out, const struct settings *settings, monitor
     monitor->settings = settings;
     pthread_mutex_init(&monitor->lock, NULL);
     ephemeral_range(settings, &monitor->ephemeral_first, &monitor->ephemeral_last);
-    monitor->counters = calloc(PB_FIXED_SLOTS + settings->max_ports, sizeof(*monitor->counters));
+    monitor->counters = calloc(slots_total(dynamic_slots(settings), granted_slots(settings)),
+                               sizeof(*monitor->counters));
+    look_for_listeners(monitor);
     monitor->wake = eventfd(0, EFD_CLOEXEC);
     if (monitor->wake < 0)
         error = -errno;
@@ -472,6 +535,7 @@ void monitor_stop(struct monitor *monitor) {
     if (monitor->wake >= 0)
         close(monitor->wake);
     pthread_mutex_destroy(&monitor->lock);
+    free(monitor->listeners);
     free(monitor->counters);
     free(monitor);
 }
@@ -511,6 +575,7 @@ static int read_interface(struct monitor *monitor, struct interface *interface) 
     int error;
 
     repair(interface);
+    serve_listeners(monitor, interface); /* before booking: theirs from this read on */
     error = book(monitor, interface);
     if (error) {
         if (!interface->read_failed)
@@ -554,6 +619,7 @@ int monitor_read(struct monitor *monitor, __u64 interval, monitor_say_fn *say, v
 
     pthread_mutex_lock(&monitor->lock);
     follow_ephemeral_range(monitor);
+    look_for_listeners(monitor);
     withdraw(monitor, interval);
     for (struct interface *i = monitor->interfaces; i; i = i->next) {
         if (i->engine.meter) {

@@ -4,10 +4,15 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
+#include <linux/inet_diag.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tc_portbytes.h"
 
 struct netlink {
     struct mnl_socket *events;
@@ -43,8 +48,8 @@ int netlink_fd(const struct netlink *netlink) {
 }
 
 /* Sends a dump request on a socket of its own and hands each message to `each`. */
-static int dump(struct nlmsghdr *request, mnl_cb_t each, void *context) {
-    struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+static int dump(int family, struct nlmsghdr *request, mnl_cb_t each, void *context) {
+    struct mnl_socket *socket = mnl_socket_open2(family, SOCK_CLOEXEC);
     char *buffer = malloc(BUFFER);
     int result = -ENOMEM;
 
@@ -77,10 +82,28 @@ out:
     return result;
 }
 
-struct links {
-    struct netlink_link *list;
+/* An array that grows. */
+struct list {
+    void *elements;
     unsigned number, room;
 };
+
+/* As a netlink callback answers. */
+static int append(struct list *list, const void *element, size_t size) {
+    if (list->number == list->room) {
+        unsigned room = list->room ? list->room * 2 : 32;
+        void *elements = realloc(list->elements, room * size);
+
+        if (!elements) {
+            errno = ENOMEM;
+            return MNL_CB_ERROR;
+        }
+        list->elements = elements;
+        list->room = room;
+    }
+    memcpy((char *)list->elements + list->number++ * size, element, size);
+    return MNL_CB_OK;
+}
 
 static bool shows_its_slaves(const struct nlattr *linkinfo) {
     const struct nlattr *attribute;
@@ -98,7 +121,6 @@ static bool shows_its_slaves(const struct nlattr *linkinfo) {
 
 static int on_link(const struct nlmsghdr *message, void *context) {
     const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
-    struct links *links = context;
     struct netlink_link link = {
         .index = info->ifi_index, .flags = info->ifi_flags, .type = info->ifi_type};
     const struct nlattr *attribute;
@@ -119,19 +141,7 @@ static int on_link(const struct nlmsghdr *message, void *context) {
     }
     if (!link.name[0])
         return MNL_CB_OK;
-    if (links->number == links->room) {
-        unsigned room = links->room ? links->room * 2 : 32;
-        struct netlink_link *list = realloc(links->list, room * sizeof(*list));
-
-        if (!list) {
-            errno = ENOMEM;
-            return MNL_CB_ERROR;
-        }
-        links->list = list;
-        links->room = room;
-    }
-    links->list[links->number++] = link;
-    return MNL_CB_OK;
+    return append(context, &link, sizeof(link));
 }
 
 /* An overrun (ENOBUFS) is no loss: the dump that follows tells all. */
@@ -150,22 +160,80 @@ int netlink_links(struct netlink *netlink, struct netlink_link **out, unsigned *
     for (int tries = 0; tries < 5; tries++) {
         struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
         struct ifinfomsg *info = mnl_nlmsg_put_extra_header(request, sizeof(*info));
-        struct links links = {0};
+        struct list links = {0};
 
         swallow_events(netlink);
         request->nlmsg_type = RTM_GETLINK;
         info->ifi_family = AF_UNSPEC;
-        error = dump(request, on_link, &links);
+        error = dump(NETLINK_ROUTE, request, on_link, &links);
         if (error >= 0) {
-            *out = links.list;
+            *out = links.elements;
             *number = links.number;
             return 0;
         }
-        free(links.list);
+        free(links.elements);
         if (error != -EINTR) /* EINTR: the links changed during the dump */
             return error;
     }
     return error;
+}
+
+static bool is_loopback(int family, const __be32 *address) {
+    if (family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)address))
+        return !memcmp(address, &in6addr_loopback, sizeof(in6addr_loopback));
+    return (ntohl(address[family == AF_INET6 ? 3 : 0]) >> 24) == IN_LOOPBACKNET;
+}
+
+struct listeners {
+    struct list list;
+    enum pb_transport transport;
+};
+
+static int on_socket(const struct nlmsghdr *message, void *context) {
+    const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+    struct listeners *listeners = context;
+    struct netlink_listener listener = {
+        .key = PB_KEY(listeners->transport, ntohs(socket->id.idiag_sport)),
+        .loopback = is_loopback(socket->idiag_family, socket->id.idiag_src),
+    };
+
+    if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket) || !socket->id.idiag_sport)
+        return MNL_CB_OK;
+    return append(&listeners->list, &listener, sizeof(listener));
+}
+
+/* include/net/tcp_states.h: the kernel exports the numbers in sock_diag, but not the names. */
+#define STATE_CLOSE  7 /* UDP: bound, not connected */
+#define STATE_LISTEN 10
+
+int netlink_listeners(struct netlink_listener **out, unsigned *number) {
+    static const struct {
+        enum pb_transport transport;
+        int protocol, state;
+    } kinds[] = {{PB_TCP, IPPROTO_TCP, STATE_LISTEN}, {PB_UDP, IPPROTO_UDP, STATE_CLOSE}};
+    static const int families[] = {AF_INET, AF_INET6};
+    struct listeners listeners = {0};
+    char buffer[256];
+
+    for (unsigned i = 0; i < 4; i++) {
+        struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+        struct inet_diag_req_v2 *diag = mnl_nlmsg_put_extra_header(request, sizeof(*diag));
+        int error;
+
+        request->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+        diag->sdiag_family = families[i % 2];
+        diag->sdiag_protocol = kinds[i / 2].protocol;
+        diag->idiag_states = 1u << kinds[i / 2].state;
+        listeners.transport = kinds[i / 2].transport;
+        error = dump(NETLINK_SOCK_DIAG, request, on_socket, &listeners);
+        if (error < 0) {
+            free(listeners.list.elements);
+            return error;
+        }
+    }
+    *out = listeners.list.elements;
+    *number = listeners.list.number;
+    return 0;
 }
 
 static int on_filter(const struct nlmsghdr *message, void *context) {
@@ -189,7 +257,7 @@ int netlink_has_filters(int interface) {
         filter->tcm_family = AF_UNSPEC;
         filter->tcm_ifindex = interface;
         filter->tcm_parent = parents[i];
-        error = dump(request, on_filter, &found);
+        error = dump(NETLINK_ROUTE, request, on_filter, &found);
         if (error < 0)
             return error;
     }

@@ -34,6 +34,19 @@ int netlink_fd(const struct netlink *netlink);
  */
 int netlink_links(struct netlink *netlink, struct netlink_link **links, unsigned *number);
 
+/* One socket that waits for whoever comes: TCP listening, or UDP bound and unconnected. */
+struct netlink_listener {
+    unsigned key;   /* PB_KEY of its transport and port */
+    bool loopback;  /* bound to a loopback address: not to be reached from elsewhere */
+    bool confirmed; /* the caller's */
+};
+
+/*
+ * All listeners of this network namespace, IPv4 and IPv6, the kernel's own (WireGuard)
+ * too; a port may be there more than once. The array is the caller's to free.
+ */
+int netlink_listeners(struct netlink_listener **listeners, unsigned *number);
+
 /* 1: the interface's clsact has a filter in some direction, 0: none. */
 int netlink_has_filters(int interface);
 

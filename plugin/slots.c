@@ -5,11 +5,13 @@
 #include <stdlib.h>
 
 enum state {
-    LIVE,      /* on the ring or in the table: only the classifier knows */
-    CHOSEN,    /* live; to be withdrawn at the next read */
+    LIVE,      /* dynamic: on the ring or in the table, only the classifier knows which */
+    CHOSEN,    /* as live; to be withdrawn at the next read */
+    GRANTED,   /* in the table, by slots_grant */
     WITHDRAWN, /* out of the table, maybe still held by a CPU */
     PASSED,    /* withdrawn, and no CPU holds it any more */
-    COUNTED,   /* passed, and its counters were read after that: ready for the ring */
+    COUNTED,   /* passed, and its counters were read after that */
+    SPARE,     /* not dynamic: free for slots_grant */
 };
 
 #define NO_KEY PB_KEYS
@@ -25,7 +27,10 @@ struct slot {
 
 struct slots {
     struct pb_shared *shared;
-    __u32 number;
+    __u32 dynamic_end; /* behind the last dynamic slot, where those for slots_grant begin */
+    __u32 used_end;    /* behind the last slot that ever was in the table */
+    __u32 end;
+    __u32 fold_first, fold_last; /* ports; first > last: none */
     struct slot slot[];
 };
 
@@ -34,23 +39,34 @@ static __u32 load(const __u32 *place) {
     return __atomic_load_n(place, __ATOMIC_ACQUIRE);
 }
 
-int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic) {
+__u32 slots_total(__u32 dynamic, __u32 granted) {
+    return PB_FIXED_SLOTS + dynamic + granted;
+}
+
+int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted) {
+    __u32 end = slots_total(dynamic, granted);
     struct slots *slots;
 
-    if (dynamic == 0 || dynamic > PB_DYNAMIC_MAX)
+    if (dynamic > PB_DYNAMIC_MAX || granted > PB_PORT_KEYS)
         return -EINVAL;
-    slots = calloc(1, sizeof(*slots) + (PB_FIXED_SLOTS + dynamic) * sizeof(slots->slot[0]));
+    slots = calloc(1, sizeof(*slots) + end * sizeof(slots->slot[0]));
     if (!slots)
         return -ENOMEM;
     slots->shared = shared;
-    slots->number = PB_FIXED_SLOTS + dynamic;
+    slots->dynamic_end = slots->used_end = PB_FIXED_SLOTS + dynamic;
+    slots->end = end;
+    slots->fold_first = 1;
+    slots->fold_last = 0;
 
     for (__u32 protocol = 0; protocol < PB_PROTOCOLS; protocol++)
         shared->table[PB_KEY_IP(protocol)] = PB_SLOT_IP(protocol);
     shared->table[PB_KEY_NONIP] = PB_SLOT_NONIP;
-    for (__u32 slot = PB_FIXED_SLOTS; slot < slots->number; slot++) {
-        slots->slot[slot].key = NO_KEY;
-        shared->ring[slot - PB_FIXED_SLOTS] = slot;
+    for (__u32 s = PB_FIXED_SLOTS; s < end; s++) {
+        slots->slot[s].key = NO_KEY;
+        if (s < slots->dynamic_end)
+            shared->ring[s - PB_FIXED_SLOTS] = s;
+        else
+            slots->slot[s].state = SPARE;
     }
     __atomic_store_n(&shared->tail, dynamic, __ATOMIC_RELEASE);
     *out = slots;
@@ -62,23 +78,64 @@ void slots_free(struct slots *slots) {
 }
 
 __u32 slots_number(const struct slots *slots) {
-    return slots->number;
+    return slots->used_end;
 }
 
-void slots_assign(struct slots *slots, __u32 key, __u32 to) {
+/* Makes `to` the answer for key. A slot that stood there is withdrawn. */
+static void assign(struct slots *slots, __u32 key, __u32 to) {
     __u32 was = __atomic_exchange_n(&slots->shared->table[key], to, __ATOMIC_SEQ_CST);
 
-    if (was >= PB_FIXED_SLOTS && was < slots->number) {
+    if (was >= PB_FIXED_SLOTS && was < slots->end && was != to) {
         slots->slot[was].key = key;
         slots->slot[was].state = WITHDRAWN;
         slots->slot[was].withdrawn_at = 0; /* dated by the next slots_withdraw */
     }
 }
 
+/* What stands in the table for a key that policy has nothing to say about. */
+static __u32 home(const struct slots *slots, __u32 key) {
+    __u32 port = key % PB_PORTS;
+
+    return port >= slots->fold_first && port <= slots->fold_last ? PB_SLOT_EPHEMERAL(key / PB_PORTS)
+                                                                 : 0;
+}
+
+void slots_fold(struct slots *slots, __u32 first, __u32 last) {
+    struct slots before = {.fold_first = slots->fold_first, .fold_last = slots->fold_last};
+
+    slots->fold_first = first;
+    slots->fold_last = last;
+    for (__u32 key = 0; key < PB_PORT_KEYS; key++) {
+        __u32 to = home(slots, key);
+
+        if (to != home(&before, key) && load(&slots->shared->table[key]) < slots->dynamic_end)
+            assign(slots, key, to);
+    }
+}
+
+bool slots_grant(struct slots *slots, __u32 key) {
+    if (load(&slots->shared->table[key]) >= slots->dynamic_end)
+        return true;
+    for (__u32 s = slots->dynamic_end; s < slots->end; s++) {
+        struct slot *slot = &slots->slot[s];
+
+        if (slot->state != SPARE)
+            continue;
+        slot->state = GRANTED;
+        slot->key = key;
+        slot->held = 0;
+        if (slots->used_end <= s)
+            slots->used_end = s + 1;
+        assign(slots, key, s);
+        return true;
+    }
+    return false;
+}
+
 __u32 slots_withdraw(struct slots *slots, __u64 now) {
     __u32 waiting = 0;
 
-    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
         struct slot *slot = &slots->slot[s];
 
         if (slot->state == CHOSEN) {
@@ -101,7 +158,7 @@ __u32 slots_withdraw(struct slots *slots, __u64 now) {
 }
 
 void slots_passed(struct slots *slots, __u64 until) {
-    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
         struct slot *slot = &slots->slot[s];
 
         if (slot->state == WITHDRAWN && slot->withdrawn_at != 0 && slot->withdrawn_at <= until)
@@ -111,7 +168,7 @@ void slots_passed(struct slots *slots, __u64 until) {
 
 void slots_book(struct slots *slots, const struct pb_counters *counters, slots_book_fn *book,
                 void *context) {
-    for (__u32 s = 1; s < slots->number; s++) {
+    for (__u32 s = 1; s < slots->used_end; s++) {
         const struct pb_counters *now = &counters[s];
         struct slot *slot = &slots->slot[s];
         struct pb_counters delta = {
@@ -145,57 +202,70 @@ void slots_book(struct slots *slots, const struct pb_counters *counters, slots_b
 void slots_release(struct slots *slots) {
     struct pb_shared *shared = slots->shared;
 
-    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
         struct slot *slot = &slots->slot[s];
         __u64 tail = shared->tail; /* ours alone to write */
         __u32 *cell = &shared->ring[tail & (PB_RING - 1)];
 
-        if (slot->state != COUNTED || load(cell) != 0)
+        if (slot->state != COUNTED)
             continue;
+        if (s >= slots->dynamic_end) {
+            slot->state = SPARE;
+        } else if (load(cell) == 0) {
+            slot->state = LIVE;
+            __atomic_store_n(cell, s, __ATOMIC_RELEASE);
+            __atomic_store_n(&shared->tail, tail + 1, __ATOMIC_RELEASE);
+        } else {
+            continue;
+        }
         slot->key = NO_KEY;
         slot->held = 0;
-        slot->state = LIVE;
-        __atomic_store_n(cell, s, __ATOMIC_RELEASE);
-        __atomic_store_n(&shared->tail, tail + 1, __ATOMIC_RELEASE);
     }
+}
+
+/* Whether a live dynamic slot is in the table under the key it had at the last read. */
+static bool settled(const struct slots *slots, __u32 s) {
+    const struct slot *slot = &slots->slot[s];
+
+    return slot->state == LIVE && slot->key != NO_KEY &&
+           load(&slots->shared->table[slot->key]) == s;
 }
 
 void slots_choose(struct slots *slots, bool (*keep)(void *context, __u32 key), void *context) {
     const struct pb_shared *shared = slots->shared;
     __u64 held = 0;
-    __u32 chosen = 0, candidates = 0;
+    __u32 busy = 0;
 
-    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++) {
         struct slot *slot = &slots->slot[s];
         __u32 key = load(&shared->key_of[s]);
 
-        if (slot->state != LIVE || load(&shared->table[key]) != s) {
-            chosen += slot->state != LIVE; /* on its way to the ring */
-            continue;
-        }
-        if (slot->key != key) { /* taken since the counters were read */
-            slot->key = key;
+        if (slot->state == LIVE && slot->key != key && load(&shared->table[key]) == s) {
+            slot->key = key; /* taken since the counters were read: not idle yet */
             slot->held = 0;
-            continue;
-        }
-        if (keep(context, key))
-            continue;
-        if (slot->moved == 0) {
-            slot->state = CHOSEN;
-            chosen++;
-        } else {
-            held += slot->held;
-            candidates++;
+        } else if (settled(slots, s) && !keep(context, slot->key)) {
+            if (slot->moved == 0) {
+                slot->state = CHOSEN;
+            } else {
+                held += slot->held;
+                busy++;
+            }
         }
     }
-
-    if (chosen || !candidates || __atomic_load_n(&shared->head, __ATOMIC_RELAXED) < shared->tail)
-        return;
-    for (__u32 s = PB_FIXED_SLOTS; s < slots->number; s++) {
+    for (__u32 s = slots->dynamic_end; s < slots->used_end; s++) {
         struct slot *slot = &slots->slot[s];
 
-        if (slot->state == LIVE && slot->key != NO_KEY && load(&shared->table[slot->key]) == s &&
-            slot->held <= held / candidates && !keep(context, slot->key))
+        if (slot->state == GRANTED && !keep(context, slot->key))
+            assign(slots, slot->key, home(slots, slot->key));
+    }
+
+    if (!busy || __atomic_load_n(&shared->head, __ATOMIC_RELAXED) < shared->tail)
+        return;
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++) {
+        struct slot *slot = &slots->slot[s];
+
+        if (settled(slots, s) && slot->moved && slot->held <= held / busy &&
+            !keep(context, slot->key))
             slot->state = CHOSEN;
     }
 }

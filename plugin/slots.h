@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * User space's side of the slots of one BPF object: it books what they counted,
- * takes idle ones back and puts them on the ring again. Works on memory alone.
+ * takes idle ones back, gives some to ports by policy. Works on memory alone.
  *
  * A dynamic slot is always in exactly one of three places: on the ring, in one
  * entry of the table, or withdrawn. A withdrawn slot may still be held by a CPU
  * that looked it up before; so it is put on the ring only after a grace period,
- * and after a read of the counters that followed the grace period.
+ * and after a read of the counters that followed the grace period. A granted slot
+ * goes the same way, but back to a reserve that the classifier never sees.
  *
  * One read of an object is, in this order:
  *     slots_withdraw, [grace period, slots_passed], the counters, slots_book,
@@ -25,21 +26,30 @@
 struct slots;
 
 /*
- * Gives out a fresh, unattached object's memory: fixed slots into the table,
- * dynamic slots (1 to PB_DYNAMIC_MAX of them) onto the ring. The memory stays
- * the caller's and must outlive *out. -ENOMEM, -EINVAL.
+ * Sets up a fresh, unattached object's memory: fixed slots into the table, dynamic
+ * slots (at most PB_DYNAMIC_MAX) onto the ring, `granted` more kept for slots_grant.
+ * The memory stays the caller's and must outlive *out. -ENOMEM, -EINVAL.
  */
-int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic);
+int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted);
 void slots_free(struct slots *slots); /* NULL is fine */
 
-/* How many slots the object has, fixed ones and slot 0 included. */
+/* How many slots there are with these, of all kinds, slot 0 included. */
+__u32 slots_total(__u32 dynamic, __u32 granted);
+
+/* How many of them, from slot 0 on, may have counted something: what a read needs. */
 __u32 slots_number(const struct slots *slots);
 
 /*
- * Makes slot `to` the answer for key: a fixed slot, or 0 to give the key back to
- * the ring. A dynamic slot that stood there is withdrawn.
+ * Ports first to last (first > last: none) of every transport count in the ephemeral
+ * buckets from now on, others no more. Ports with a granted slot keep it.
  */
-void slots_assign(struct slots *slots, __u32 key, __u32 to);
+void slots_fold(struct slots *slots, __u32 first, __u32 last);
+
+/*
+ * Gives key a slot that no scan can take, until slots_choose finds it not kept any
+ * more. False: there is none left. A dynamic slot that key had is withdrawn.
+ */
+bool slots_grant(struct slots *slots, __u32 key);
 
 /*
  * Withdraws the slots chosen at an earlier read. now: monotonic nanoseconds.
@@ -59,7 +69,7 @@ typedef void slots_book_fn(void *context, __u32 slot, __u32 key, __u64 held,
                            const struct pb_counters *delta);
 
 /*
- * counters: the sums over all CPUs, slots_number() of them, read after
+ * counters: the sums over all CPUs of slots_number() slots, read after
  * slots_passed and followed by a full fence.
  */
 void slots_book(struct slots *slots, const struct pb_counters *counters, slots_book_fn *book,
@@ -69,9 +79,10 @@ void slots_book(struct slots *slots, const struct pb_counters *counters, slots_b
 void slots_release(struct slots *slots);
 
 /*
- * Chooses slots to withdraw at the next read: those that carried nothing for an
- * interval and whose key keep() does not want kept. When that frees none and the
- * ring is empty, the ones not kept that carried least: a new port must find a slot.
+ * Takes back what keep() does not want kept: granted slots, and dynamic slots that
+ * carried nothing for an interval. With an empty ring also those dynamic ones that
+ * carried no more than the mean: new ports must find slots, or a scan would hold
+ * them all. They are withdrawn at the next read.
  */
 void slots_choose(struct slots *slots, bool (*keep)(void *context, __u32 key), void *context);
 
