@@ -5,7 +5,7 @@
 #
 #   unit      without privileges
 #   sanitize  the unit tests under the address, undefined behaviour and leak sanitizers
-#   lint      both compilers' warnings, clang-tidy, cppcheck, shellcheck, clang-format
+#   lint      compilers, clang-tidy, cppcheck, shellcheck, clang-format; the docs agree
 #   system    a real collectd in network namespaces, attached by tcx
 #   clsact    the same by clsact, as on kernels before 6.6
 #   try       conf/try.sh --demo
@@ -149,6 +149,7 @@ headers() {
 
 layer_lint() {
     run_tap lint "$tests/lint.sh"
+    run_tap docs "$tests/docs.sh"
 }
 
 layer_system() {

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Code, man page, README and example configuration know the same options with the same
+# defaults. TAP. PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
+set -uo pipefail
+cd "$PB_SOURCE" || exit 1
+number=0
+failures=0
+
+# same NAME A B: the same text, or the difference
+same() {
+    number=$((number + 1))
+    if [ "$2" = "$3" ] && [ -n "$2" ]; then
+        echo "ok $number - $1"
+    else
+        echo "not ok $number - $1"
+        diff <(echo "$2") <(echo "$3") | sed 's/^/# /'
+        failures=$((failures + 1))
+    fi
+}
+
+# First words only: the rest of a default is prose.
+defaults=$("$PB_BUILD/tests/tools/defaults" | sort)
+same "every option of the code has its default printed" \
+    "$(sed -n 's/^    {"\([A-Za-z]*\)", *on_[a-z_]*, .*/\1/p' plugin/config.c | sort)" \
+    "$(cut -d' ' -f1 <<<"$defaults")"
+same "the README's table agrees" "$defaults" \
+    "$(sed -n 's/^| `\([A-Z][A-Za-z]*\)` | `*\([^ `|]*\).*/\1 \2/p' README.md | sort)"
+same "the man page agrees" "$defaults" \
+    "$(awk '/^\.B[IR] [A-Z]/ { option = $2 }
+        /^\.I Default: / { sub(/[.:]$/, "", $3); print option, $3 }' conf/collectd-tc_portbytes.5 | sort)"
+# Interface and Port have no value that stands for their default: only their names count.
+same "the example agrees" \
+    "$(sed 's/^\(Interface\|Port\) .*/\1/' <<<"$defaults" | sort -u)" \
+    "$(sed -n 's/^#\t\([A-Z][A-Za-z]*\) "\{0,1\}\([a-z0-9]*\)"\{0,1\}.*/\1 \2/p;s/^#\t\(Interface\|Port\) .*/\1/p' \
+        conf/tc_portbytes.conf | sed 's/^\(Interface\|Port\) .*/\1/' | sort -u)"
+echo "1..$number"
+exit $((failures > 0))

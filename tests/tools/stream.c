@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Traffic by the kernel's own stacks, so with GSO, of known size:
+ *
+ *     stream serve tcp|sctp PORT
+ *         listens, then goes on in the background: takes one connection to its end.
+ *     stream sink PORT...
+ *         the same for UDP, any number of datagrams. Both print the pid that stays.
+ *     stream tcp|sctp SOURCE ADDRESS PORT BYTES [SIZE]
+ *         sends BYTES to a server. SIZE: the MSS, or for SCTP the message's size.
+ *         Prints how many bytes of payload were sent, retransmitted ones included
+ *         (tcp), and waits until both sides have closed.
+ *     stream udp SOURCE ADDRESS PORT COUNT SIZE [SEGMENT]
+ *         sends COUNT times SIZE bytes; the kernel cuts each into datagrams of SEGMENT
+ *         bytes (UDP_SEGMENT). Prints how many datagrams that makes.
+ *
+ * SOURCE is the port to send from. ADDRESS is IPv4 or IPv6.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* linux/udp.h and linux/sctp.h */
+#define SEGMENT_OPTION 103
+#define SCTP_NODELAY   3
+
+#define PATIENCE 240 /* seconds; nothing here outlives a test that hangs */
+
+static char data[256 * 1024];
+
+static void must(int good, const char *what) {
+    if (good)
+        return;
+    perror(what);
+    exit(1);
+}
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static socklen_t length_of(const union address *address) {
+    return address->any.sa_family == AF_INET ? sizeof(address->v4) : sizeof(address->v6);
+}
+
+/* "::" takes both families. */
+static union address address_of(const char *text, const char *port) {
+    union address address = {0};
+    __be16 number = htons(strtoul(port, NULL, 10));
+
+    if (inet_pton(AF_INET, text, &address.v4.sin_addr) == 1) {
+        address.v4.sin_family = AF_INET;
+        address.v4.sin_port = number;
+    } else {
+        errno = EINVAL;
+        must(inet_pton(AF_INET6, text, &address.v6.sin6_addr) == 1, text);
+        address.v6.sin6_family = AF_INET6;
+        address.v6.sin6_port = number;
+    }
+    return address;
+}
+
+/* A socket of the family of `like`, bound to a port; several may share one. */
+static int bound(const char *transport, const union address *like, const char *port) {
+    int tcp = !strcmp(transport, "tcp"), udp = !strcmp(transport, "udp"), yes = 1;
+    union address here = address_of(like->any.sa_family == AF_INET ? "0.0.0.0" : "::", port);
+    int fd = socket(here.any.sa_family, udp ? SOCK_DGRAM : SOCK_STREAM,
+                    tcp   ? IPPROTO_TCP
+                    : udp ? IPPROTO_UDP
+                          : IPPROTO_SCTP);
+
+    must(fd >= 0, "socket");
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    must(bind(fd, &here.any, length_of(&here)) == 0, "bind");
+    return fd;
+}
+
+/* The caller of the program goes on, this process stays. */
+static void to_background(void) {
+    pid_t child = fork();
+
+    must(child >= 0, "fork");
+    if (child) {
+        printf("%d\n", child);
+        exit(0);
+    }
+    must(freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr), "/dev/null");
+    alarm(PATIENCE);
+}
+
+static int serve(const char *transport, const char *port) {
+    union address any = address_of("::", port);
+    int fd = bound(transport, &any, port), peer;
+
+    must(listen(fd, 1) == 0, "listen");
+    to_background();
+    peer = accept(fd, NULL, NULL);
+    must(peer >= 0, "accept");
+    while (read(peer, data, sizeof(data)) > 0)
+        ;
+    return 0;
+}
+
+static int sink(char **ports, int number) {
+    union address any = address_of("::", "0");
+
+    for (int i = 0; i < number; i++)
+        bound("udp", &any, ports[i]);
+    to_background();
+    return pause(); /* what they receive may be dropped */
+}
+
+static int send_stream(char **argv, int argc) {
+    int tcp = !strcmp(argv[0], "tcp"), size = argc > 5 ? atoi(argv[5]) : 0, queued, yes = 1;
+    union address to = address_of(argv[2], argv[3]);
+    int fd = bound(argv[0], &to, argv[1]);
+    size_t bytes = strtoul(argv[4], NULL, 10), most = sizeof(data);
+    unsigned long long sent = bytes;
+
+    if (tcp && size)
+        must(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &size, sizeof(size)) == 0, "MSS");
+    if (!tcp && size)
+        most = size;
+    if (!tcp)
+        setsockopt(fd, IPPROTO_SCTP, SCTP_NODELAY, &yes, sizeof(yes));
+    must(connect(fd, &to.any, length_of(&to)) == 0, "connect");
+    while (bytes) {
+        ssize_t done = send(fd, data, bytes < most ? bytes : most, 0);
+
+        must(done > 0, "send");
+        bytes -= done;
+    }
+    if (tcp) {
+        struct tcp_info info;
+        socklen_t length = sizeof(info);
+
+        do /* until all is acknowledged */
+            must(usleep(1000) == 0 && ioctl(fd, SIOCOUTQ, &queued) == 0, "SIOCOUTQ");
+        while (queued);
+        must(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0, "TCP_INFO");
+        sent = info.tcpi_bytes_sent;
+    }
+    must(shutdown(fd, SHUT_WR) == 0, "shutdown");
+    while (read(fd, data, sizeof(data)) > 0)
+        ;
+    printf("%llu\n", sent);
+    return 0;
+}
+
+static int send_datagrams(char **argv, int argc) {
+    unsigned long count = strtoul(argv[4], NULL, 10);
+    size_t size = strtoul(argv[5], NULL, 10);
+    int segment = argc > 6 ? atoi(argv[6]) : 0;
+    union address to = address_of(argv[2], argv[3]);
+    int fd = bound("udp", &to, argv[1]);
+
+    if (segment)
+        must(setsockopt(fd, IPPROTO_UDP, SEGMENT_OPTION, &segment, sizeof(segment)) == 0,
+             "UDP_SEGMENT");
+    /* Not connected: an ICMP error would be an error of the next send. */
+    for (unsigned long i = 0; i < count; i++)
+        must(sendto(fd, data, size, 0, &to.any, length_of(&to)) == (ssize_t)size, "sendto");
+    printf("%lu\n", count * (segment ? (size + segment - 1) / segment : 1));
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    alarm(PATIENCE);
+    if (argc == 4 && !strcmp(argv[1], "serve"))
+        return serve(argv[2], argv[3]);
+    if (argc > 2 && !strcmp(argv[1], "sink"))
+        return sink(argv + 2, argc - 2);
+    if (argc >= 7 && !strcmp(argv[1], "udp"))
+        return send_datagrams(argv + 1, argc - 1);
+    if (argc >= 6 && (!strcmp(argv[1], "tcp") || !strcmp(argv[1], "sctp")))
+        return send_stream(argv + 1, argc - 1);
+    fprintf(stderr, "usage: stream serve tcp|sctp PORT\n"
+                    "       stream sink PORT...\n"
+                    "       stream tcp|sctp SOURCE ADDRESS PORT BYTES [SIZE]\n"
+                    "       stream udp SOURCE ADDRESS PORT COUNT SIZE [SEGMENT]\n");
+    return 2;
+}
