@@ -155,6 +155,7 @@ LoadPlugin logfile
     LogLevel info
     File "$run/collectd.log"
     Timestamp true
+    PrintSeverity true
 </Plugin>
 
 # For the table.
@@ -204,10 +205,11 @@ start_collectd() {
     until grep -qs 'Initialization complete' "$run/collectd.log"; do
         [ -z "$stop" ] || return 0
         is_alive "$collectd" || die_of_collectd "collectd ended at its start."
-        ! grep -qs 'init callbacks failed' "$run/collectd.log" ||
-            die_of_collectd "the plugin did not start."
         pause 0.1
     done
+    # collectd itself goes on then.
+    ! grep -q 'init callbacks failed' "$run/collectd.log" ||
+        die_of_collectd "the plugin did not start."
 }
 
 # ---- figures ----

@@ -346,7 +346,7 @@ static bool given(const struct settings *settings,
 
 static int on_option(struct settings *settings, const oconfig_item_t *item) {
     for (unsigned i = 0; i < OPTIONS; i++) {
-        if (strcasecmp(item->key, options[i].name))
+        if (strcasecmp(item->key, options[i].name) != 0)
             continue;
         if (settings->given & (1u << i) && !options[i].repeatable) {
             char text[256];

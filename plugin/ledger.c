@@ -103,19 +103,19 @@ bool ledger_keeps(void *context, __u32 key) {
     return series && series->up;
 }
 
-/* Makes room for one more element of an array. False: there is none to be had. */
-static bool grow(void **array, __u32 number, __u32 *room, size_t element) {
+/* The place of one more element of an array. NULL: there is no memory for it. */
+static void *grow(void **array, __u32 number, __u32 *room, size_t element) {
     __u32 more = *room ? *room * 2 : 16;
     void *grown;
 
-    if (number < *room)
-        return true;
-    grown = realloc(*array, more * element);
-    if (!grown)
-        return false;
-    *array = grown;
-    *room = more;
-    return true;
+    if (number == *room) {
+        grown = realloc(*array, more * element);
+        if (!grown)
+            return NULL;
+        *array = grown;
+        *room = more;
+    }
+    return (char *)*array + number * element;
 }
 
 static void credit_other(struct ledger *ledger, __u32 key, const struct pb_counters *delta) {
@@ -124,6 +124,7 @@ static void credit_other(struct ledger *ledger, __u32 key, const struct pb_count
 
 void ledger_book(void *context, __u32 slot, __u32 key, __u64 held,
                  const struct pb_counters *delta) {
+    struct candidate *candidate = NULL;
     struct ledger *ledger = context;
     struct series *series;
 
@@ -136,14 +137,15 @@ void ledger_book(void *context, __u32 slot, __u32 key, __u64 held,
         add(&series->fresh, delta);
         return;
     }
-    if (held < ledger->policy.min_bytes ||
-        !grow((void **)&ledger->candidates, ledger->candidates_number, &ledger->candidates_room,
-              sizeof(*ledger->candidates))) {
+    if (held >= ledger->policy.min_bytes)
+        candidate = grow((void **)&ledger->candidates, ledger->candidates_number,
+                         &ledger->candidates_room, sizeof(*candidate));
+    if (!candidate) {
         credit_other(ledger, key, delta);
         return;
     }
-    ledger->candidates[ledger->candidates_number++] =
-        (struct candidate){.delta = *delta, .key = key};
+    *candidate = (struct candidate){.delta = *delta, .key = key};
+    ledger->candidates_number++;
 }
 
 static int by_bytes(const void *a, const void *b) {
@@ -159,11 +161,12 @@ static struct series *have_series(struct ledger *ledger, __u32 key, enum kind ki
 
     if (series)
         return series;
-    if ((kind != SELECTED && ledger->made[kind] >= ledger->policy.max_series) ||
-        !grow((void **)&ledger->ports, ledger->ports_number, &ledger->ports_room,
-              sizeof(*ledger->ports)))
+    if (kind != SELECTED && ledger->made[kind] >= ledger->policy.max_series)
         return NULL;
-    series = &ledger->ports[ledger->ports_number];
+    series =
+        grow((void **)&ledger->ports, ledger->ports_number, &ledger->ports_room, sizeof(*series));
+    if (!series)
+        return NULL;
     *series = (struct series){.key = key, .kind = kind};
     ledger->port_of[key] = ++ledger->ports_number;
     if (++ledger->made[kind] == ledger->policy.max_series && kind != SELECTED)

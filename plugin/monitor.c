@@ -339,7 +339,7 @@ static int retire(struct monitor *monitor, const struct netlink_link *links, uns
             meter_detach(i->engine.meter);
             mark_gone(i);
             retired++;
-        } else if (strcmp(link->name, i->name)) {
+        } else if (strcmp(link->name, i->name) != 0) {
             book(monitor, i);
             renamed[renamed_number++] = i->engine;
             i->engine = (struct engine){0};

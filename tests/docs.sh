@@ -22,7 +22,7 @@ same() {
 # First words only: the rest of a default is prose.
 defaults=$("$PB_BUILD/tests/tools/defaults" | sort)
 same "every option of the code has its default printed" \
-    "$(sed -n 's/^    {"\([A-Za-z]*\)", *on_[a-z_]*, .*/\1/p' plugin/config.c | sort)" \
+    "$(grep -o '{"[A-Za-z]*", *on_' plugin/config.c | cut -d'"' -f2 | sort)" \
     "$(cut -d' ' -f1 <<<"$defaults")"
 same "the README's table agrees" "$defaults" \
     "$(sed -n 's/^| `\([A-Z][A-Za-z]*\)` | `*\([^ `|]*\).*/\1 \2/p' README.md | sort)"
