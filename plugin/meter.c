@@ -441,16 +441,17 @@ void meter_sweep(int interface) {
 
 int meter_attach(struct meter *meter, int interface) {
     libbpf_print_fn_t others = libbpf_set_print(keep_line);
-    bool tcx = has_tcx(interface);
+    bool tcx = has_tcx(interface), first = true;
     int error = 0;
 
     meter->interface = interface;
     for (int direction = 0; direction < DIRECTIONS && !error; direction++) {
         struct attachment *attachment = &meter->attachments[direction];
 
-        if (!attachment->wanted || attachment->link >= 0 || attachment->handle)
-            continue;
-        error = tcx ? tcx_attach(meter, attachment) : clsact_attach(meter, attachment);
+        if (attachment->link >= 0 || attachment->handle)
+            first = false;
+        else if (attachment->wanted)
+            error = tcx ? tcx_attach(meter, attachment) : clsact_attach(meter, attachment);
         if (error && error != -ENODEV)
             pb_log(LOG_ERR, "%s: cannot attach to %s by %s: %s.", meter->name,
                    direction == INGRESS ? "ingress" : "egress", tcx ? "tcx" : "clsact",
@@ -458,7 +459,7 @@ int meter_attach(struct meter *meter, int interface) {
     }
     libbpf_set_print(others);
     tell_kept(meter->name, error && error != -ENODEV ? LOG_NOTICE : -1);
-    if (error)
+    if (error && first)
         meter_detach(meter);
     return error;
 }

@@ -39,7 +39,8 @@ struct pb_shared *meter_shared(struct meter *meter);
 /*
  * Attaches to the interface in the current network namespace, first in line: by
  * tcx where the kernel has it (6.6), else by clsact. Takes over what a killed
- * daemon left there. On failure nothing stays attached.
+ * daemon left there. Directions that are attached already stay so; if none was, then
+ * on failure none is.
  */
 int meter_attach(struct meter *meter, int interface);
 

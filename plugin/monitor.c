@@ -36,6 +36,7 @@ struct interface {
     __u64 gone;         /* monotonic ns; 0: not gone */
     bool loopback;      /* listeners on loopback addresses can be reached through it */
     bool read_failed;   /* said already */
+    __u64 repair_at;    /* not before then */
     char name[IFNAMSIZ];
 };
 
@@ -371,6 +372,34 @@ static int retire(struct monitor *monitor, const struct netlink_link *links, uns
     return 0;
 }
 
+static bool is_counted(struct monitor *monitor, const struct netlink_link *link) {
+    const struct interface *interface;
+    bool counted;
+
+    pthread_mutex_lock(&monitor->lock);
+    interface = find(monitor, link->name);
+    counted = interface && interface->engine.meter;
+    pthread_mutex_unlock(&monitor->lock);
+    return counted;
+}
+
+/* Takes the engine over, or closes it: -ENOMEM. */
+static int begin(struct monitor *monitor, const struct netlink_link *link, struct engine engine) {
+    struct interface *interface;
+
+    pthread_mutex_lock(&monitor->lock);
+    interface = find_or_make(monitor, link->name);
+    if (interface)
+        take_engine(monitor, interface, engine, link);
+    pthread_mutex_unlock(&monitor->lock);
+    if (!interface) {
+        engine_close(&engine);
+        return -ENOMEM;
+    }
+    pb_log(LOG_INFO, "%s: counting.", link->name);
+    return 0;
+}
+
 /* Makes what is attached equal to what is wanted. Negative errno: some wanted link is not. */
 static int reconcile(struct monitor *monitor) {
     struct netlink_link *links;
@@ -388,30 +417,16 @@ static int reconcile(struct monitor *monitor) {
     for (unsigned n = 0; n < number; n++) {
         const struct netlink_link *link = &links[n];
         struct engine engine;
-        struct interface *interface;
 
-        if (!(link->flags & IFF_UP) || !wants(monitor, link))
-            continue;
-        pthread_mutex_lock(&monitor->lock);
-        interface = find_or_make(monitor, link->name);
-        pthread_mutex_unlock(&monitor->lock);
-        if (!interface) {
-            result = -ENOMEM;
-            continue;
-        }
-        if (interface->engine.meter)
+        if (!(link->flags & IFF_UP) || !wants(monitor, link) || is_counted(monitor, link))
             continue;
         error = engine_open(&engine, monitor, link); /* slow, so without the lock */
         if (error == -ENODEV)                        /* gone meanwhile: its message will come */
             continue;
-        pthread_mutex_lock(&monitor->lock);
-        if (error) {
+        if (!error)
+            error = begin(monitor, link, engine);
+        if (error)
             result = error;
-        } else {
-            take_engine(monitor, interface, engine, link);
-            pb_log(LOG_INFO, "%s: counting.", interface->name);
-        }
-        pthread_mutex_unlock(&monitor->lock);
     }
     free(links);
     return result;
@@ -562,8 +577,11 @@ static void withdraw(struct monitor *monitor, __u64 interval) {
 
 /* With the lock. Our attachments are where they were, or are put back. */
 static void repair(struct interface *interface) {
-    if (meter_check(interface->engine.meter) != -ENOENT)
+    __u64 now = monotonic();
+
+    if (meter_check(interface->engine.meter) != -ENOENT || now < interface->repair_at)
         return;
+    interface->repair_at = now + RETRY * 1000000ull; /* a failure is said once a minute */
     if (meter_attach(interface->engine.meter, interface->engine.index) == 0)
         pb_log(LOG_WARNING,
                "%s: somebody had removed the classifier; it is attached again, what passed in "
