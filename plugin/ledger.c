@@ -20,6 +20,8 @@ struct series {
     __u32 key;
     enum kind kind;
     bool up;
+    bool spoken; /* has said something since it came up */
+    bool owes;   /* has a total that is not said yet: may not end before it is */
 };
 
 /* A port without a series that may become one at this read. */
@@ -85,10 +87,15 @@ static __u64 greater(__u64 a, __u64 b) {
     return a > b ? a : b;
 }
 
-/* What comes with or before the series' first word is late. */
+/* What comes before the series' first word is late. */
 static void credit(struct series *series, const struct pb_counters *delta) {
-    add(series->up && is_zero(&series->late) ? &series->total : &series->late, delta);
+    add(series->spoken ? &series->total : &series->late, delta);
     series->up = true;
+}
+
+static void end(struct series *series) {
+    series->up = false;
+    series->spoken = false;
 }
 
 static struct series *series_of(const struct ledger *ledger, __u32 key) {
@@ -214,14 +221,15 @@ static bool make_place(struct ledger *ledger, __u64 bytes, __u32 *up) {
     for (__u32 i = 0; i < ledger->ports_number; i++) {
         struct series *series = &ledger->ports[i];
 
-        if (series->up && series->kind == DYNAMIC && (!weakest || series->busy < weakest->busy))
+        if (series->up && series->kind == DYNAMIC && !series->owes && is_zero(&series->late) &&
+            (!weakest || series->busy < weakest->busy))
             weakest = series;
     }
     if (!weakest || bytes / 2 <= weakest->busy)
         return false;
     credit_other(ledger, weakest->key, &weakest->fresh);
     weakest->fresh = (struct pb_counters){0};
-    weakest->up = false;
+    end(weakest);
     --*up;
     return true;
 }
@@ -235,7 +243,11 @@ static void settle_candidate(struct ledger *ledger, const struct candidate *cand
         credit(series, &candidate->delta);
         return;
     }
-    series = make_place(ledger, bytes, up) ? have_series(ledger, candidate->key, DYNAMIC) : NULL;
+    if ((series || ledger->made[DYNAMIC] < ledger->policy.max_series) &&
+        make_place(ledger, bytes, up))
+        series = have_series(ledger, candidate->key, DYNAMIC);
+    else
+        series = NULL;
     if (!series) {
         credit_other(ledger, candidate->key, &candidate->delta);
         return;
@@ -257,11 +269,12 @@ void ledger_settle(struct ledger *ledger, __u64 now) {
             series->last = now;
         /* Rises at once, falls by a quarter a read: a pause is no reason to lose one's place. */
         series->busy = greater(bytes, series->busy - series->busy / 4);
-        if (series->up && series->kind != SELECTED &&
+        if (series->up && series->kind != SELECTED && !series->owes && is_zero(&series->late) &&
             now - series->last >= ledger->policy.idle_timeout) {
-            series->up = bytes != 0; /* a port that isn't listening any more, but busy */
             series->kind = DYNAMIC;
             series->last = now;
+            if (!bytes) /* else it isn't listening any more, but busy */
+                end(series);
         }
         up += series->up && series->kind == DYNAMIC;
     }
@@ -289,6 +302,8 @@ static void say_one(struct series *series, __u32 slot, ledger_say_fn *say, void 
         return;
     ledger_name(name, slot, series->key);
     say(context, name, &series->total);
+    series->spoken = true;
+    series->owes = !is_zero(&series->late);
     add(&series->total, &series->late);
     series->late = (struct pb_counters){0};
 }
@@ -302,9 +317,9 @@ void ledger_say(struct ledger *ledger, ledger_say_fn *say, void *context) {
 
 void ledger_rest(struct ledger *ledger) {
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
-        ledger->fixed[slot].up = false;
+        end(&ledger->fixed[slot]);
     for (__u32 i = 0; i < ledger->ports_number; i++)
-        ledger->ports[i].up = false;
+        end(&ledger->ports[i]);
 }
 
 /*
@@ -340,6 +355,7 @@ static const char *const protocol_names[PB_PROTOCOLS] = {
     [IPPROTO_SCTP] = "sctp",
     [IPPROTO_UDPLITE] = "udplite",
     [IPPROTO_MPLS] = "mpls-in-ip",
+    [143] = "ethernet", /* IPPROTO_ETHERNET, which not all of these headers have yet */
 };
 
 static const char *const transport_names[PB_TRANSPORTS] = {"tcp", "udp", "sctp"};
