@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which interfaces are wanted: collectd.conf(5), "IGNORELISTS", and where that is
+ * silent, what collectd's utils/ignorelist does.
+ *
+ * Links: plugin/selection.c.
+ */
+#include <errno.h>
+
+#include "selection.h"
+#include "tap.h"
+
+/* Patterns, what is asked, the answer with IgnoreSelected false; true has the opposite one. */
+static const struct {
+    const char *patterns[3];
+    const char *name;
+    bool selected;
+    const char *promise;
+} cases[] = {
+    {{"eth0"}, "eth0", true, "a name is wanted when it is the whole name"},
+    {{"eth0"}, "eth1", false, "another is not"},
+    {{"eth0"}, "eth00", false, "nor one that begins like it"},
+    {{"eth0"}, "veth0", false, "nor one that ends like it"},
+    {{"eth0"}, "Eth0", false, "nor one in other case"},
+    {{"eth."}, "eth0", false, "a name is no pattern"},
+    {{"eth*"}, "eth0", false, "nor a wildcard"},
+    {{"eth0.100"}, "eth0.100", true, "a name may hold what a pattern would take otherwise"},
+    {{"eth0", "wg0"}, "wg0", true, "the second of two names is wanted"},
+    {{"eth0", "wg0"}, "eth0", true, "so is the first"},
+    {{"eth0", "wg0"}, "tun0", false, "and no third"},
+    {{"/eth/"}, "eth0", true, "a regular expression may match the begin"},
+    {{"/eth/"}, "veth0", true, "it is not anchored"},
+    {{"/eth/"}, "wlan0", false, "what it does not match is not wanted"},
+    {{"/ETH/"}, "eth0", false, "it tells upper from lower case"},
+    {{"/^eth/"}, "veth0", false, "it may be anchored at the begin"},
+    {{"/^eth/"}, "eth0", true, "and matches there"},
+    {{"/0$/"}, "eth0", true, "it may be anchored at the end"},
+    {{"/0$/"}, "eth01", false, "and matches only there"},
+    {{"/^(eth|wg)[0-9]+$/"}, "wg12", true, "it is an extended one: groups, alternatives, +"},
+    {{"/^(eth|wg)[0-9]+$/"}, "wg", false, "whose + asks for one at least"},
+    {{"/^eth0?$/"}, "eth", true, "whose ? asks for none"},
+    {{"/^a{3}$/"}, "aaa", true, "whose braces count"},
+    {{"/eth0/", "wg0"}, "wg0", true, "a regular expression and a name stand side by side"},
+    {{"wg0", "/eth/"}, "eth7", true, "in either order"},
+    {{"/a/b/"}, "xa/by", true, "a slash inside belongs to the expression"},
+    {{"/./"}, "e", true, "the shortest regular expression has one character"},
+    {{"/"}, "eth0", false, "a lone slash is a name"},
+    {{"/"}, "/", true, "of an interface called so"},
+    {{"//"}, "eth0", false, "two slashes are a name, not the empty expression"},
+    {{"//"}, "//", true, "of an interface called so"},
+    {{"/eth0"}, "eth0", false, "a slash at the begin alone makes no expression"},
+    {{"/eth0"}, "/eth0", true, "but is part of the name"},
+    {{"eth0/"}, "eth0/", true, "so is one at the end"},
+    {{" eth0"}, "eth0", false, "space is part of the name"},
+};
+
+static struct selection *make(const char *const *patterns, bool ignore_selected) {
+    struct selection *selection = selection_new();
+    char reason[64];
+
+    for (unsigned i = 0; i < 3 && patterns[i]; i++)
+        if (selection_add(selection, patterns[i], reason, sizeof(reason)))
+            diag("\"%s\" was refused: %s", patterns[i], reason);
+    if (ignore_selected)
+        selection_invert(selection, true);
+    return selection;
+}
+
+static void test_wants(void) {
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct selection *selection = make(cases[i].patterns, false);
+        struct selection *inverted = make(cases[i].patterns, true);
+
+        ok(selection_wants(selection, cases[i].name) == cases[i].selected &&
+               selection_wants(inverted, cases[i].name) == !cases[i].selected,
+           "%s (\"%s\" by \"%s\"), the opposite with IgnoreSelected", cases[i].promise,
+           cases[i].name, cases[i].patterns[0]);
+        selection_free(selection);
+        selection_free(inverted);
+    }
+}
+
+static void test_empty(void) {
+    struct selection *selection = selection_new();
+    char reason[64] = "";
+
+    ok(selection_is_empty(selection), "a new selection is empty");
+    ok(selection_wants(selection, "eth0"), "and wants everything");
+    selection_invert(selection, true);
+    ok(selection_is_empty(selection) && selection_wants(selection, "eth0"),
+       "with IgnoreSelected too");
+    ok(!selection_name(selection, 0), "and has no names");
+    selection_invert(selection, false);
+    selection_add(selection, "eth0", reason, sizeof(reason));
+    ok(!selection_is_empty(selection), "with a name it is not empty");
+    selection_free(selection);
+    selection_free(NULL);
+    ok(true, "freeing no selection is fine");
+}
+
+static void test_invert_order(void) {
+    struct selection *selection = selection_new();
+    char reason[64];
+
+    selection_invert(selection, true);
+    selection_add(selection, "eth0", reason, sizeof(reason));
+    ok(!selection_wants(selection, "eth0") && selection_wants(selection, "eth1"),
+       "IgnoreSelected may stand before the names");
+    selection_invert(selection, false);
+    ok(selection_wants(selection, "eth0") && !selection_wants(selection, "eth1"),
+       "and be taken back");
+    selection_free(selection);
+}
+
+static void test_refused(void) {
+    static const char *const wrong[] = {"/eth[/", "/(/", "/*{/", "/[[:nonsense:]]/", "/a{2,1}/"};
+    struct selection *selection = selection_new();
+    char reason[64], tiny[4];
+
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        reason[0] = 0;
+        ok(selection_add(selection, wrong[i], reason, sizeof(reason)) == -EINVAL && reason[0],
+           "%s is refused, with a reason", wrong[i]);
+        diag("%s", reason);
+    }
+    reason[0] = 0;
+    ok(selection_add(selection, "", reason, sizeof(reason)) == -EINVAL, "an empty one is refused");
+    is_text(reason, "empty", "with that reason");
+    memset(tiny, 'x', sizeof(tiny));
+    ok(selection_add(selection, "/(/", tiny, sizeof(tiny)) == -EINVAL &&
+           memchr(tiny, 0, sizeof(tiny)),
+       "a reason longer than its room is cut");
+    ok(selection_is_empty(selection) && selection_wants(selection, "eth0"),
+       "what was refused leaves no trace");
+    selection_add(selection, "wg0", reason, sizeof(reason));
+    ok(selection_wants(selection, "wg0") && !selection_wants(selection, "eth0"),
+       "and what follows is taken as usual");
+    selection_free(selection);
+}
+
+static void test_names(void) {
+    struct selection *selection = selection_new();
+    char reason[64], pattern[] = "eth0";
+
+    selection_add(selection, "/^veth/", reason, sizeof(reason));
+    selection_add(selection, pattern, reason, sizeof(reason));
+    selection_add(selection, "/wg/", reason, sizeof(reason));
+    selection_add(selection, "//", reason, sizeof(reason));
+    pattern[0] = 'X';
+    is_text(selection_name(selection, 0), "eth0", "the first plain name, a copy");
+    is_text(selection_name(selection, 1), "//", "the second, regular expressions left out");
+    is_text(selection_name(selection, 2), NULL, "nothing behind the last");
+    is_text(selection_name(selection, ~0u), NULL, "nor far behind it");
+    selection_invert(selection, true);
+    is_text(selection_name(selection, 0), NULL, "names that are left out are not wanted: none");
+    selection_free(selection);
+}
+
+int main(void) {
+    test_wants();
+    test_empty();
+    test_invert_order();
+    test_refused();
+    test_names();
+    return tap_end();
+}
