@@ -219,12 +219,16 @@ total() {
     echo "$sum"
 }
 
-# falls: how many values of any series are below the one before
+# falls: how many values of any series are below the one before. By time, not by line:
+# collectd's write threads may overtake each other when reads follow closely.
 falls() {
-    cat /dev/null "$work"/csv/host/tc_portbytes-*/port_traffic-* | awk -F, '
-        /^epoch/ { for (i = 2; i <= 5; i++) before[i] = 0; next }
-        { for (i = 2; i <= 5; i++) { if ($i + 0 < before[i]) falls++; before[i] = $i + 0 } }
-        END { print falls + 0 }'
+    local file
+    for file in "$work"/csv/host/tc_portbytes-*/port_traffic-*; do
+        [ -f "$file" ] || continue
+        sort -s -t, -k1,1n "$file" | awk -F, '
+            /^epoch/ { next }
+            { for (i = 2; i <= 5; i++) { if ($i + 0 < before[i]) print; before[i] = $i + 0 } }'
+    done | wc -l
 }
 
 # ---- what must not be left ----
