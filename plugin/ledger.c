@@ -126,7 +126,8 @@ static void *grow(void **array, __u32 number, __u32 *room, size_t element) {
 }
 
 static void credit_other(struct ledger *ledger, __u32 key, const struct pb_counters *delta) {
-    credit(&ledger->fixed[PB_SLOT_OTHER(key / PB_PORTS)], delta);
+    if (!is_zero(delta)) /* else "other" would come up for nothing */
+        credit(&ledger->fixed[PB_SLOT_OTHER(key / PB_PORTS)], delta);
 }
 
 void ledger_book(void *context, __u32 slot, __u32 key, __u64 held,
@@ -271,10 +272,11 @@ void ledger_settle(struct ledger *ledger, __u64 now) {
         series->busy = greater(bytes, series->busy - series->busy / 4);
         if (series->up && series->kind != SELECTED && !series->owes && is_zero(&series->late) &&
             now - series->last >= ledger->policy.idle_timeout) {
+            /* A port that listened once and is still busy comes back as others do, if it may. */
+            credit_other(ledger, series->key, &series->fresh);
+            series->fresh = (struct pb_counters){0};
             series->kind = DYNAMIC;
-            series->last = now;
-            if (!bytes) /* else it isn't listening any more, but busy */
-                end(series);
+            end(series);
         }
         up += series->up && series->kind == DYNAMIC;
     }

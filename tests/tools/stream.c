@@ -5,7 +5,8 @@
  *     stream serve tcp|sctp PORT
  *         listens, then goes on in the background: takes one connection to its end.
  *     stream sink PORT...
- *         the same for UDP, any number of datagrams. Both print the pid that stays.
+ *         the same for UDP, any number of datagrams, with UDP_GRO. Both print the pid
+ *         that stays.
  *     stream tcp|sctp SOURCE ADDRESS PORT BYTES [SIZE]
  *         sends BYTES to a server. SIZE: the MSS, or for SCTP the message's size.
  *         Prints how many bytes of payload were sent, retransmitted ones included
@@ -30,9 +31,12 @@
 
 /* linux/udp.h and linux/sctp.h */
 #define SEGMENT_OPTION 103
+#define GRO_OPTION     104
 #define SCTP_NODELAY   3
 
-#define PATIENCE 240 /* seconds; nothing here outlives a test that hangs */
+/* Seconds after which a program gives up: one that sends, one in the background. */
+#define PATIENCE        60
+#define SERVER_PATIENCE 900
 
 static char data[256 * 1024];
 
@@ -95,7 +99,7 @@ static void to_background(void) {
         exit(0);
     }
     must(freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr), "/dev/null");
-    alarm(PATIENCE);
+    alarm(SERVER_PATIENCE);
 }
 
 static int serve(const char *transport, const char *port) {
@@ -114,8 +118,11 @@ static int serve(const char *transport, const char *port) {
 static int sink(char **ports, int number) {
     union address any = address_of("::", "0");
 
-    for (int i = 0; i < number; i++)
-        bound("udp", &any, ports[i]);
+    for (int i = 0; i < number; i++) {
+        int fd = bound("udp", &any, ports[i]), yes = 1;
+
+        must(setsockopt(fd, IPPROTO_UDP, GRO_OPTION, &yes, sizeof(yes)) == 0, "UDP_GRO");
+    }
     to_background();
     return pause(); /* what they receive may be dropped */
 }
@@ -168,8 +175,11 @@ static int send_datagrams(char **argv, int argc) {
         must(setsockopt(fd, IPPROTO_UDP, SEGMENT_OPTION, &segment, sizeof(segment)) == 0,
              "UDP_SEGMENT");
     /* Not connected: an ICMP error would be an error of the next send. */
-    for (unsigned long i = 0; i < count; i++)
+    for (unsigned long i = 0; i < count; i++) {
         must(sendto(fd, data, size, 0, &to.any, length_of(&to)) == (ssize_t)size, "sendto");
+        if (segment)
+            usleep(200); /* small queues behind it must get time to empty */
+    }
     printf("%lu\n", count * (segment ? (size + segment - 1) / segment : 1));
     return 0;
 }
