@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "log.h"
 
@@ -42,14 +43,20 @@ struct ledger {
     char interface[64];
 };
 
+#define PORT_OF_BYTES (PB_PORT_KEYS * sizeof(__u32))
+
 int ledger_new(struct ledger **out, const char *interface, const struct ledger_policy *policy) {
     struct ledger *ledger = calloc(1, sizeof(*ledger));
 
     if (!ledger)
         return -ENOMEM;
-    /* Large and almost never written: untouched pages cost nothing. */
-    ledger->port_of = calloc(PB_PORT_KEYS, sizeof(*ledger->port_of));
-    if (!ledger->port_of) {
+    /*
+     * Large and almost never written: untouched pages cost nothing. Not calloc, which after a
+     * free takes such sizes from the heap, where it must write them.
+     */
+    ledger->port_of =
+        mmap(NULL, PORT_OF_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (ledger->port_of == MAP_FAILED) {
         free(ledger);
         return -ENOMEM;
     }
@@ -63,7 +70,7 @@ void ledger_free(struct ledger *ledger) {
     if (!ledger)
         return;
     free(ledger->ports);
-    free(ledger->port_of);
+    munmap(ledger->port_of, PORT_OF_BYTES);
     free(ledger->candidates);
     free(ledger);
 }

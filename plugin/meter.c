@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,12 +67,21 @@ struct meter {
 static _Thread_local struct {
     char *text;
     size_t length;
+    bool keeping;
 } said;
+
+/*
+ * There is one such function in a process, and threads of ours and of other plugins call
+ * libbpf at the same time: so it is replaced once, and others' lines go to the one before.
+ */
+static libbpf_print_fn_t others_print;
 
 static int keep_line(enum libbpf_print_level level, const char *format, va_list arguments) {
     char *line, *text;
     int length;
 
+    if (!said.keeping)
+        return others_print ? others_print(level, format, arguments) : 0;
     if (level == LIBBPF_DEBUG)
         return 0;
     length = vasprintf(&line, format, arguments);
@@ -87,10 +97,23 @@ static int keep_line(enum libbpf_print_level level, const char *format, va_list 
     return 0;
 }
 
+static void replace_print(void) {
+    others_print = libbpf_set_print(keep_line);
+}
+
+/* From here to tell_kept this thread's lines are kept. */
+static void keep_lines(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, replace_print);
+    said.keeping = true;
+}
+
 /* Ends the keeping, and passes on what was kept if `priority` is not negative. */
 static void tell_kept(const char *name, int priority) {
     char *rest = NULL;
 
+    said.keeping = false;
     for (char *line = said.text && priority >= 0 ? strtok_r(said.text, "\n", &rest) : NULL; line;
          line = strtok_r(NULL, "\n", &rest))
         pb_log(priority, "%s: %s", name, line);
@@ -212,7 +235,6 @@ static int load_object(struct meter *meter, const struct meter_settings *setting
 #define BATCH_BYTES (256u * 1024)
 
 int meter_open(struct meter **out, const char *name, const struct meter_settings *settings) {
-    libbpf_print_fn_t others;
     struct meter *meter;
     int error = check_kernel(name);
 
@@ -223,9 +245,8 @@ int meter_open(struct meter **out, const char *name, const struct meter_settings
         return -ENOMEM;
     snprintf(meter->name, sizeof(meter->name), "%s", name);
 
-    others = libbpf_set_print(keep_line);
+    keep_lines();
     error = load_object(meter, settings);
-    libbpf_set_print(others);
     if (error) {
         error = refused(name, error);
         meter_close(meter);
@@ -417,12 +438,11 @@ static void remove_qdisc(int interface) {
 }
 
 void meter_sweep(int interface) {
-    libbpf_print_fn_t others;
     bool swept = false;
 
     if (has_tcx(interface)) /* whose links die with the daemon */
         return;
-    others = libbpf_set_print(keep_line);
+    keep_lines();
     for (int direction = 0; direction < DIRECTIONS; direction++) {
         struct bpf_tc_hook hook = hook_of(interface, direction);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
@@ -433,18 +453,17 @@ void meter_sweep(int interface) {
     }
     if (swept && netlink_has_filters(interface) == 0)
         remove_qdisc(interface);
-    libbpf_set_print(others);
     tell_kept("", -1);
 }
 
 /* ---- both ---- */
 
 int meter_attach(struct meter *meter, int interface) {
-    libbpf_print_fn_t others = libbpf_set_print(keep_line);
     bool tcx = has_tcx(interface), first = true;
     int error = 0;
 
     meter->interface = interface;
+    keep_lines();
     for (int direction = 0; direction < DIRECTIONS && !error; direction++) {
         struct attachment *attachment = &meter->attachments[direction];
 
@@ -457,7 +476,6 @@ int meter_attach(struct meter *meter, int interface) {
                    direction == INGRESS ? "ingress" : "egress", tcx ? "tcx" : "clsact",
                    strerror(-error));
     }
-    libbpf_set_print(others);
     tell_kept(meter->name, error && error != -ENODEV ? LOG_NOTICE : -1);
     if (error && first)
         meter_detach(meter);
@@ -465,8 +483,7 @@ int meter_attach(struct meter *meter, int interface) {
 }
 
 void meter_detach(struct meter *meter) {
-    libbpf_print_fn_t others = libbpf_set_print(keep_line);
-
+    keep_lines();
     for (int direction = 0; direction < DIRECTIONS; direction++) {
         struct attachment *attachment = &meter->attachments[direction];
 
@@ -479,14 +496,13 @@ void meter_detach(struct meter *meter) {
     if (meter->made_qdisc && netlink_has_filters(meter->interface) == 0)
         remove_qdisc(meter->interface);
     meter->made_qdisc = false;
-    libbpf_set_print(others);
     tell_kept(meter->name, -1);
 }
 
 int meter_check(struct meter *meter) {
-    libbpf_print_fn_t others = libbpf_set_print(keep_line);
     int result = 0;
 
+    keep_lines();
     for (int direction = 0; direction < DIRECTIONS && result != -ENODEV; direction++) {
         struct attachment *attachment = &meter->attachments[direction];
         int error;
@@ -506,7 +522,6 @@ int meter_check(struct meter *meter) {
         if (error)
             result = error;
     }
-    libbpf_set_print(others);
     tell_kept(meter->name, -1);
     return result;
 }

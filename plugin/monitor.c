@@ -206,13 +206,15 @@ static int engine_open(struct engine *out, const struct monitor *monitor,
                        const struct netlink_link *link) {
     struct meter_settings settings = meter_settings_for(monitor->settings, link->type);
     struct engine engine = {.index = link->index};
+    __u32 first, last;
     int error = meter_open(&engine.meter, link->name, &settings);
 
     if (!error)
         error = slots_new(&engine.slots, meter_shared(engine.meter),
                           dynamic_slots(monitor->settings), granted_slots(monitor->settings));
     if (!error) {
-        slots_fold(engine.slots, monitor->ephemeral_first, monitor->ephemeral_last);
+        ephemeral_range(monitor->settings, &first, &last);
+        slots_fold(engine.slots, first, last);
         for (__u32 i = 0; i < monitor->settings->ports_number; i++)
             slots_grant(engine.slots, monitor->settings->ports[i]);
         error = meter_attach(engine.meter, link->index);
@@ -278,9 +280,9 @@ static void mark_gone(struct interface *interface) {
     interface->gone = monotonic();
 }
 
-/* Forgets the name that went longest ago when there are too many. With the lock. */
-static void limit_gone(struct monitor *monitor) {
-    struct interface **oldest = NULL, *interface;
+/* The interface that went longest ago, if there are more of these than are remembered. */
+static struct interface **surplus(struct monitor *monitor) {
+    struct interface **oldest = NULL;
     unsigned number = 0;
 
     for (struct interface **i = &monitor->interfaces; *i; i = &(*i)->next) {
@@ -290,11 +292,18 @@ static void limit_gone(struct monitor *monitor) {
         if (!oldest || (*i)->gone < (*oldest)->gone)
             oldest = i;
     }
-    if (number <= GONE_MOST)
-        return;
-    interface = *oldest;
-    *oldest = interface->next;
-    interface_free(interface);
+    return number > GONE_MOST ? oldest : NULL;
+}
+
+/* With the lock. */
+static void limit_gone(struct monitor *monitor) {
+    struct interface **place, *interface;
+
+    while ((place = surplus(monitor))) {
+        interface = *place;
+        *place = interface->next;
+        interface_free(interface);
+    }
 }
 
 static const struct netlink_link *link_by_index(const struct netlink_link *links, unsigned number,
@@ -308,6 +317,7 @@ static const struct netlink_link *link_by_index(const struct netlink_link *links
 /* With the lock. An engine begins or goes on under this name. */
 static void take_engine(const struct monitor *monitor, struct interface *interface,
                         struct engine engine, const struct netlink_link *link) {
+    slots_fold(engine.slots, monitor->ephemeral_first, monitor->ephemeral_last); /* if it changed */
     interface->engine = engine;
     interface->gone = 0;
     interface->farewells = 0;
@@ -581,8 +591,9 @@ static void repair(struct interface *interface) {
 
     if (meter_check(interface->engine.meter) != -ENOENT || now < interface->repair_at)
         return;
-    interface->repair_at = now + RETRY * 1000000ull; /* a failure is said once a minute */
-    if (meter_attach(interface->engine.meter, interface->engine.index) == 0)
+    if (meter_attach(interface->engine.meter, interface->engine.index))
+        interface->repair_at = now + RETRY * 1000000ull; /* a failure is said once a minute */
+    else
         pb_log(LOG_WARNING,
                "%s: somebody had removed the classifier; it is attached again, what passed in "
                "between was not counted.",

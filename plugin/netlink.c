@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tc_portbytes.h"
 
@@ -157,14 +158,18 @@ int netlink_links(struct netlink *netlink, struct netlink_link **out, unsigned *
     char buffer[256];
     int error;
 
-    for (int tries = 0; tries < 5; tries++) {
+    for (int tries = 0; tries < 100; tries++) {
+        const struct timespec pause = {.tv_nsec = 10000000};
         struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
         struct ifinfomsg *info = mnl_nlmsg_put_extra_header(request, sizeof(*info));
         struct list links = {0};
 
+        if (tries > 2) /* a burst of changes: it will end */
+            nanosleep(&pause, NULL);
         swallow_events(netlink);
         request->nlmsg_type = RTM_GETLINK;
         info->ifi_family = AF_UNSPEC;
+        mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
         error = dump(NETLINK_ROUTE, request, on_link, &links);
         if (error >= 0) {
             *out = links.elements;

@@ -1178,9 +1178,9 @@ static void test_random_coming_and_going(void) {
 /* ---- names ---- */
 
 /*
- * What the series of a protocol is called: IANA's keyword in lower case where
- * <netinet/in.h> of a recent system has a constant for it. Literal numbers: this is an interface,
- * dashboards depend on it.
+ * What the series of a protocol is called: IANA's keyword in lower case where a
+ * recent <netinet/in.h> has a constant for it. Literal numbers: this is an
+ * interface, dashboards depend on it.
  */
 static const struct {
     __u32 protocol;
