@@ -4,10 +4,11 @@
  * half done. Run it under the leak sanitizer too.
  *
  * Links: plugin/slots.c, plugin/ledger.c, plugin/selection.c, plugin/config.c.
- * LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
+ * LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap,--wrap=strdup,--wrap=strndup
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include <collectd/liboconfig/oconfig.h>
 
@@ -35,11 +36,13 @@ static bool has_memory(void) {
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t number, size_t size);
 void *__real_realloc(void *old, size_t size);
+void *__real_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 char *__real_strdup(const char *text);
 char *__real_strndup(const char *text, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t number, size_t size);
 void *__wrap_realloc(void *old, size_t size);
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t size);
 
@@ -49,6 +52,10 @@ void *__wrap_malloc(size_t size) {
 
 void *__wrap_calloc(size_t number, size_t size) {
     return has_memory() ? __real_calloc(number, size) : NULL;
+}
+
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) {
+    return has_memory() ? __real_mmap(address, size, protection, flags, fd, offset) : MAP_FAILED;
 }
 
 void *__wrap_realloc(void *old, size_t size) {
