@@ -43,6 +43,7 @@ void config_free(struct settings *settings) {
     free(settings->ports);
     settings->interfaces = NULL;
     settings->ports = NULL;
+    settings->ports_number = 0;
 }
 
 /* The values of an option as the operator wrote them, for messages. */
@@ -274,6 +275,22 @@ static int select_port(struct settings *settings, __u32 key) {
     return 0;
 }
 
+/* 8000-8999 without quotes: to collectd's parser two numbers, 8000 and -8999. */
+static bool bare_range(const oconfig_item_t *item, __u32 *first, __u32 *last) {
+    double from, to;
+
+    if (item->values_num != 2 || item->children_num != 0 ||
+        item->values[0].type != OCONFIG_TYPE_NUMBER || item->values[1].type != OCONFIG_TYPE_NUMBER)
+        return false;
+    from = item->values[0].value.number;
+    to = -item->values[1].value.number;
+    if (!(from >= 1 && from <= to && to < PB_PORTS) || from != floor(from) || to != floor(to))
+        return false;
+    *first = from;
+    *last = to;
+    return true;
+}
+
 static int on_port(struct settings *settings, const oconfig_item_t *item) {
     static const char allowed[] = "a port from 1 to 65535, a range as \"8000-8999\" or the name of "
                                   "a service, each with \"tcp/\", \"udp/\" or \"sctp/\" before it "
@@ -303,7 +320,7 @@ static int on_port(struct settings *settings, const oconfig_item_t *item) {
         if ((ports != text->value.string && !transport) ||
             !port_range(ports, transport, &first, &last))
             return refuse(item, allowed);
-    } else {
+    } else if (!bare_range(item, &first, &last)) {
         return refuse(item, allowed);
     }
 

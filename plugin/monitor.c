@@ -147,6 +147,13 @@ static void follow_ephemeral_range(struct monitor *monitor) {
 
 /* ---- listening ports ---- */
 
+static int by_port(const void *a, const void *b) {
+    const struct netlink_listener *left = a, *right = b;
+    unsigned l = left->key * 2 + left->loopback, r = right->key * 2 + right->loopback;
+
+    return l < r ? -1 : l > r;
+}
+
 /*
  * One look at who listens. A UDP port without a connection may be a client's that lives
  * for one query, so it counts only when the look before found it too. With the lock.
@@ -166,13 +173,12 @@ static void look_for_listeners(struct monitor *monitor) {
         return;
     }
     monitor->listeners_failed = false;
-    for (unsigned i = 0; i < number; i++) {
-        bool again = now[i].key / PB_PORTS != PB_UDP;
-
-        for (unsigned k = 0; k < before_number && !again; k++)
-            again = before[k].key == now[i].key && before[k].loopback == now[i].loopback;
-        now[i].confirmed = again;
-    }
+    if (number)
+        qsort(now, number, sizeof(*now), by_port);
+    for (unsigned i = 0; i < number; i++)
+        now[i].confirmed =
+            now[i].key / PB_PORTS != PB_UDP ||
+            (before_number && bsearch(&now[i], before, before_number, sizeof(*now), by_port));
     free(before);
     monitor->listeners = now;
     monitor->listeners_number = number;

@@ -114,7 +114,8 @@ build() {
     # The compiled tools, without libtool's wrappers.
     PB_TOOLS=$dir/work/tools
     mkdir -p "$PB_TOOLS"
-    cp "$PB_BUILD"/tests/tools/{blast,witness} "$PB_BUILD"/tests/tools/.libs/*.so "$PB_TOOLS"
+    find "$PB_BUILD/tests/tools" -maxdepth 1 -type f -perm -u+x -exec cp -t "$PB_TOOLS" {} +
+    cp "$PB_BUILD"/tests/tools/.libs/*.so "$PB_TOOLS"
     export PB_TOOLS
     PATH=${PB_BPFTOOL%/*}:$PATH
 }
@@ -162,7 +163,7 @@ layer_system() {
 
 layer_clsact() {
     local test
-    for test in count recycle coexist refuse; do
+    for test in count coexist refuse hotplug; do
         PB_HOOK=clsact run_tap "clsact-$test" "$tests/system/$test.sh"
     done
 }

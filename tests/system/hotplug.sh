@@ -1,0 +1,490 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Interfaces come, go, change their name, their master and their namespace, under traffic:
+# attached in time, every packet in exactly one series, nothing is left behind, no error.
+# Truth is the interface's own counter, or, where that goes with the interface, a second
+# classifier behind ours (witness).
+# shellcheck source=tests/lib.sh
+. "${0%/*}/../lib.sh"
+
+# In the guests the CPU is emulated: less of everything, and times mean nothing.
+tries=21 burst=200 churn=50 rounds=4 renames=350 rate=20
+collectd_interval=0.4
+if [ -n "${PB_KERNEL:-}" ]; then
+    tries=3 burst=12 churn=6 rounds=3 renames=20 rate=2
+    collectd_interval=1
+fi
+
+# ---- interfaces ----
+
+# make_down PREFIX PEER-PREFIX FIRST LAST: veths, down in A, up in B
+make_down() {
+    local i
+    for i in $(seq "$3" "$4"); do
+        echo "link add $1$i arp off type veth peer name $2$i netns $B"
+    done | ip -n "$A" -batch - || return 1
+    for i in $(seq "$3" "$4"); do echo "link set $2$i arp off up"; done | ip -n "$B" -batch -
+}
+
+# all_up PREFIX FIRST LAST; all_gone the same
+all_up() { seq "$2" "$3" | sed "s/.*/link set $1& up/" | ip -n "$A" -batch -; }
+all_gone() { seq "$2" "$3" | sed "s/.*/link del $1&/" | ip -n "$A" -batch -; }
+
+# hooked [PATTERN]: what has the classifier now, in both directions
+hooked() {
+    in_a "$PB_TOOLS/hooks" | sed -n 's/ ingress egress$//p' | grep -E "${1:-.}" | paste -sd' '
+}
+hooked_number() { in_a "$PB_TOOLS/hooks" | grep -cE "^$1[0-9]+ ingress egress\$"; }
+are_hooked() { [ "$(hooked_number "$1")" -eq "$2" ]; }
+
+# rename OLD NEW: kernels before 6.2 want the interface down for that
+rename() {
+    ip -n "$A" link set "$1" name "$2" 2>/dev/null ||
+        { ip -n "$A" link set "$1" down && ip -n "$A" link set "$1" name "$2" &&
+            ip -n "$A" link set "$2" up; }
+}
+
+# ready PEER: the other end in B has noticed that its link is up, and sends
+ready() {
+    wait_for 5 ip netns exec "$B" grep -q up "/sys/class/net/$1/operstate"
+    sleep 0.1
+}
+
+# logged_again TEXT NUMBER: it has been logged more often than that
+logged_again() { [ "$(logged "$1")" -gt "$2" ]; }
+
+# unexpected: what the plugin said beside that it counts and that it does not any more, and
+# what anybody wrote to stderr
+unexpected() {
+    sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
+        grep -v -e ': counting\.$' -e ': not counted any more\.$'
+    grep -v '^\[.*\] \(plugin_load\|logfile\): ' "$work/stdout"
+}
+
+# start_pump PREFIX PORT [RATE]: from all interfaces of B called PREFIX..., to that port
+start_pump() {
+    ip netns exec "$B" "$PB_TOOLS/pump" "$1" 40000 "$2" "${3:-$rate}" >"$work/pumped" &
+    pump=$!
+    started+=("$pump")
+}
+
+# stop_pump: prints how many frames it sent
+stop_pump() {
+    kill -TERM "$pump"
+    wait_for 10 test -s "$work/pumped"
+    cat "$work/pumped"
+}
+
+# witnessed NAME: how many packets that witness saw; it ends
+witnessed() { stop_witness "$1" | awk '{ print $2 }'; }
+
+# held: what collectd holds, as "FDS PROGRAMS MAPS LINKS"
+held() {
+    local kind numbers
+    numbers=$(find "/proc/$collectd/fd" -mindepth 1 | wc -l)
+    for kind in prog map link; do
+        numbers+=" $(cat "/proc/$collectd/fdinfo/"* 2>/dev/null | grep "^${kind}_id:" | sort -u | wc -l)"
+    done
+    echo "$numbers"
+}
+
+# held_at_rest: the same, the least within half a second: a read opens files and sockets
+held_at_rest() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        held
+        sleep 0.05
+    done | sort -n | head -n 1
+}
+
+# memory: what collectd has of its own, in kB
+memory() { awk '/^RssAnon/ { print $2 }' "/proc/$collectd/status"; }
+
+steady() { [ "$(held)" = "$1" ]; }
+
+# ticks: what the CPUs did since the boot, what they did nothing, and what collectd did
+ticks() {
+    echo "$(head -n 1 /proc/stat) $(cat "/proc/$collectd/stat")" | awk '{
+        for (i = 2; i <= 11; i++) all += $i
+        print all, $5 + $6, $25 + $26
+    }'
+}
+
+# in_time TICKS-BEFORE CONDITION-STATUS NAME: as ok, but it is no failure when others had more
+# than a quarter of the CPUs meanwhile
+in_time() {
+    local busy
+    busy=$(echo "$1 $(ticks)" |
+        awk '{ printf "%d", 100 * (($4 - $1) - ($5 - $2) - ($6 - $3)) / ($4 - $1 + 1) }')
+    if [ -n "${PB_KERNEL:-}" ]; then
+        skip "times in an emulated machine mean nothing" "$3"
+    elif [ "$2" -ne 0 ] && [ "$busy" -gt 25 ]; then
+        skip "others had $busy % of the CPUs" "$3"
+    else
+        ok "$2" "$3"
+    fi
+}
+
+make_namespaces
+make_veth 0 # stays as it is from beginning to end
+write_config 'MinBytes 0'
+start_collectd
+ok $? "collectd starts"
+nothing=$(held_at_rest)
+
+# ---- attached when up, within 100 ms ----
+
+# attach_times FIRST: sets times, the sorted microseconds of so many tries, and middle
+attach_times() {
+    local i
+    make_down a b "$1" $(($1 + tries - 1))
+    times=$(for i in $(seq "$1" $(($1 + tries - 1))); do
+        in_a "$PB_TOOLS/hooks" "a$i" attached ip link set "a$i" up || echo never
+    done | sort -n | paste -sd' ')
+    middle=$(echo "$times" | cut -d' ' -f$(((tries + 1) / 2)))
+    echo "# microseconds from \"ip link set up\" to attached: $times; median $middle"
+}
+
+number=0
+for first in 100 200 300; do
+    before=$(ticks)
+    attach_times $first
+    number=$((number + tries))
+    # A machine that does other things too gets another try.
+    if [ -n "${PB_KERNEL:-}" ] || [ "$middle" -le 100000 ]; then break; fi
+done
+is "$(hooked_number a)" $((number + 1)) "each interface is attached when it is up"
+in_time "$before" $((middle > 100000)) "within 100 ms of being up, in the median of $tries: $((middle / 1000)) ms"
+for ((i = 100; i <= first; i += 100)); do all_gone a $i $((i + tries - 1)); done
+wait_for 20 steady "$nothing"
+is "$(held_at_rest)" "$nothing" "when they have gone, no fd, program, map or link of theirs is left"
+
+# ---- down and up ----
+
+in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 211 100 >/dev/null
+ip -n "$A" link set a0 down
+sleep 0.3
+is "$(hooked)" a0 "an interface that is down stays attached"
+ip -n "$A" link set a0 up
+ready b0
+in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 307 100 >/dev/null
+settle
+is "$(value a0 udp-53 rx_packets)" 518 "down and up: the series goes on"
+is "$(logged "a0: counting.")" 1 "and nothing is said of it"
+
+# ---- many at once ----
+
+make_down w x 1 $burst
+before=$(ticks)
+begin=$EPOCHREALTIME
+all_up w 1 $burst
+wait_for 60 are_hooked w $burst
+took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
+is "$(hooked_number w)" $burst "a burst of $burst interfaces: each is attached"
+in_time "$before" "$(awk -v t="$took" 'BEGIN { print(t > 5) }')" "the burst within 5 s: $took s"
+in_b "$PB_TOOLS/blast" x$burst 4 udp 40000 53 101 100 >/dev/null
+settle
+is "$(values w$burst udp-53)" "10100 101 0 0" "the last of them counts"
+all_gone w 1 $burst
+wait_for 60 steady "$nothing"
+is "$(held_at_rest)" "$nothing" "the burst has gone, and what was held for it"
+
+# ---- another name ----
+
+make_veth 1
+make_veth 2
+wait_for 10 are_hooked a 3
+start_pump b1 1001
+sleep 1.3
+begin=$(logged ": counting.")
+rename a1 other1
+sleep 1.3
+rename other1 third1
+sleep 0.7
+is "$(($(stop_pump) > 0))" 1 "traffic was sent while the name changed, twice"
+settle
+settle
+sum=0
+for name in a1 other1 third1; do
+    part=$(value $name udp-1001 rx_packets)
+    ok $((part == 0)) "$name has its part of it"
+    sum=$((sum + part))
+done
+is $sum "$(interface_counter "$A" third1 rx packets)" \
+    "each packet is in the series of exactly one name"
+is "$(total a1 rx_bytes)" $(($(total a1 rx_packets) * 100)) "its bytes too"
+is "$(logged ": counting.")" "$begin" "it was not attached anew"
+in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 503 100 >/dev/null
+settle
+is "$(($(value a1 udp-1001 rx_packets) + $(value other1 udp-1001 rx_packets) + 503))" \
+    "$((sum + 503 - $(value third1 udp-1001 rx_packets) + 503))" "only the last name's series goes on"
+rename third1 a1
+in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 211 100 >/dev/null
+settle
+settle
+is "$(($(value a1 udp-1001 rx_packets) + $(value other1 udp-1001 rx_packets) + \
+    $(value third1 udp-1001 rx_packets)))" "$(interface_counter "$A" a1 rx packets)" \
+    "the first name is back, and its series goes on"
+
+# Two change their names with each other, faster than anybody can look.
+before1=$(value a1 udp-1001 rx_packets)
+before2=0
+if printf 'link set %s\n' "a1 name swap" "a2 name a1" "swap name a2" |
+    ip -n "$A" -batch - 2>/dev/null; then
+    sleep 0.5
+    in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 307 100 >/dev/null
+    in_b "$PB_TOOLS/blast" b2 4 udp 40000 1001 401 100 >/dev/null
+    settle
+    is "$(value a1 udp-1001 rx_packets) $(value a2 udp-1001 rx_packets)" \
+        "$((before1 + 401)) $((before2 + 307))" "two swap their names: what comes then is under the new ones"
+    printf 'link set %s\n' "a1 name swap" "a2 name a1" "swap name a2" | ip -n "$A" -batch -
+else
+    skip "this kernel renames no interface that is up" "two swap their names"
+fi
+
+# ---- deleted under traffic, made again ----
+
+make_veth 3
+in_a "$PB_TOOLS/hooks" a3 attached true >/dev/null
+start_witness first a3 ingress $hook 0
+start_pump b3 1003
+sleep 1.5
+ip -n "$A" link del a3
+wait_for 10 has_logged "a3: not counted any more."
+ok $? "an interface deleted under traffic is not counted any more"
+sent=$(stop_pump)
+saw=$(witnessed first)
+settle
+is "$(values a3 udp-1003)" "$((saw * 100)) $saw 0 0" \
+    "what passed until then is in its series to the last packet ($saw of $sent sent)"
+lines=$(cat "$work"/csv/host/tc_portbytes-a3/port_traffic-udp-1003-* | wc -l)
+settle
+is "$(cat "$work"/csv/host/tc_portbytes-a3/port_traffic-udp-1003-* | wc -l)" "$lines" \
+    "then the series ends"
+
+begin=$(logged "a3: counting.")
+make_veth 3
+wait_for 10 logged_again "a3: counting." "$begin"
+start_witness second a3 ingress $hook 0
+start_pump b3 1003
+sleep 1.5
+# Gone and back before anybody can look.
+printf '%s\n' "link del a3" "link add a3 arp off up type veth peer name b3 netns $B" |
+    ip -n "$A" -batch -
+stop_pump >/dev/null
+saw=$((saw + $(witnessed second)))
+ip -n "$B" link set b3 up
+wait_for 10 logged_again "a3: counting." $((begin + 1))
+ok $? "deleted and made again at once: counted again"
+in_b "$PB_TOOLS/blast" b3 4 udp 40000 1003 101 100 >/dev/null
+settle
+settle
+# The pump may have found the new interface before it ended.
+is "$(value a3 udp-1003 rx_packets)" "$((saw + $(interface_counter "$A" a3 rx packets)))" \
+    "under the same name the series goes on from where it was"
+
+# ---- another namespace, and back ----
+
+before=$(value a3 udp-1003 rx_packets)
+begin=$(logged "a3: not counted any more.")
+ip -n "$A" link set a3 netns "$B"
+wait_for 10 logged_again "a3: not counted any more." "$begin"
+ok $? "moved to another namespace: not counted any more"
+ip -n "$B" link set a3 up
+in_b "$PB_TOOLS/blast" b3 4 udp 40000 1003 503 100 >/dev/null
+is "$(in_b "$PB_TOOLS/hooks")" "" "nothing of ours went with it"
+begin=$(logged "a3: counting.")
+ip -n "$B" link set a3 netns "$A"
+ip -n "$A" link set a3 up
+wait_for 10 logged_again "a3: counting." "$begin"
+ok $? "moved back: counted again"
+ready b3
+in_b "$PB_TOOLS/blast" b3 4 udp 40000 1003 307 100 >/dev/null
+settle
+settle
+is "$(value a3 udp-1003 rx_packets)" $((before + 307)) \
+    "its series goes on, without what passed elsewhere"
+# Away and back before anybody can look: attached all the same.
+printf 'link set a3 netns %s\n' "$B" | ip -n "$A" -batch - &&
+    printf 'link set a3 netns %s\n' "$A" | ip -n "$B" -batch - && ip -n "$A" link set a3 up
+in_a "$PB_TOOLS/hooks" a3 attached true >/dev/null
+ok $? "away and back at once: attached"
+sed -i '/a3: somebody had removed/d' "$work/log" # clsact does go with the move
+
+# ---- a master, by the default rule ----
+
+for type in bridge bond team; do
+    if ! ip -n "$A" link add m0 type $type 2>/dev/null; then
+        skip "this kernel has no $type" "a member of a $type"
+        continue
+    fi
+    ip -n "$A" link set m0 arp off up
+    wait_for 10 are_hooked m 1
+    ok $? "$type: it is counted itself"
+    begin=$(value a2 udp-1002 rx_packets)
+    begin=${begin/none/0}
+    # Bond and team want it down.
+    took=$(ip -n "$A" link set a2 down
+        in_a "$PB_TOOLS/hooks" a2 detached ip link set a2 master m0)
+    ok $? "$type: its new member is not counted any more"
+    ip -n "$A" link set a2 up
+    sleep 0.3
+    in_b "$PB_TOOLS/blast" b2 4 udp 40000 1002 101 100 >/dev/null
+    is "$(hooked '^[am][02]$')" "a0 m0" "$type: even when it is up"
+    took+="/$(in_a "$PB_TOOLS/hooks" a2 attached \
+        sh -c "ip link set a2 nomaster && ip link set a2 up")"
+    ok $? "$type: released and up, it is counted again"
+    echo "# $type: microseconds to not attached/attached: $took"
+    ready b2
+    in_b "$PB_TOOLS/blast" b2 4 udp 40000 1002 211 100 >/dev/null
+    settle
+    settle
+    is "$(value a2 udp-1002 rx_packets)" $((begin + 211)) "$type: with what passed when it was free"
+    ip -n "$A" link del m0
+done
+
+# ---- they come and go, under traffic: nothing adds up ----
+
+wait_for 10 are_hooked a 4
+before=$(held_at_rest)
+start_pump q 1004 1
+used=
+for round in $(seq $rounds); do
+    make_down p q 1 $churn
+    all_up p 1 $churn
+    wait_for 60 are_hooked p $churn || break
+    sleep 0.5
+    all_gone p 1 $churn
+    wait_for 60 steady "$before" || break
+    sleep 1.2 # a read
+    # The first round is what it takes.
+    [ "$round" -eq 1 ] && used=$(memory)
+done
+is "$(($(stop_pump) > 0))" 1 "$((rounds * churn)) interfaces came and went under traffic"
+is "$(held_at_rest)" "$before" "fds, programs, maps, links: what was held before"
+used="$used $(memory)"
+ok "$(echo "$used" | awk '{ print($2 > $1 + 2048) }')" \
+    "memory: not more than after the first $churn (kB: $used)"
+
+# New names for ever: those that went are remembered, but not all of them.
+many_names() {
+    local i
+    for i in $(seq "$1" $(($1 + renames - 1))); do
+        rename "$name" "name$i"
+        name=name$i
+    done
+    sleep 2.2 # reads
+    memory
+}
+name=a2
+used=
+for round in 1 2 3; do
+    many_names $((round * 1000)) >"$work/memory"
+    used+=" $(cat "$work/memory")"
+done
+rename "$name" a2
+# By then each new one replaces one that went.
+ok "$(echo "$used" | awk '{ most = $1 > $2 ? $1 : $2; print($3 > most + 4096) }')" \
+    "memory after $renames new names, thrice: it ends to grow (kB:$used)"
+
+is "$(falls)" 0 "no series ever fell"
+is "$(unexpected)" "" "nothing of all this made an error line"
+ids=$(programs)
+stop_collectd
+is "$?" 0 "SIGTERM ends collectd with status 0"
+# shellcheck disable=SC2086
+wait_for 10 none_alive $ids
+is "$?/$(in_a "$PB_TOOLS/hooks")" "0/" "no program is left"
+
+# ---- stopped in the middle of a burst ----
+
+write_config
+start_collectd
+ok $? "collectd starts"
+make_down w x 1 $((burst / 4))
+all_up w 1 $((burst / 4))
+wait_for 20 has_logged ": counting."
+sleep 0.2
+begin=$EPOCHREALTIME
+stop_collectd
+is "$?" 0 "SIGTERM during a burst ends collectd with status 0"
+echo "# it took $(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }') s"
+is "$(in_a "$PB_TOOLS/hooks")" "" "and nothing is left attached"
+is "$(for i in 0 1 $((burst / 4)); do clsact_of a$i; clsact_of w$i; done 2>/dev/null)" "" \
+    "no filter, no qdisc"
+is "$(unexpected)" "" "it made no error line"
+all_gone w 1 $((burst / 4))
+
+# ---- killed ----
+
+# killed KIND: what of it is left after kill -9 and after the next start
+killed() {
+    local hook=$1 ids left
+    write_config 'MinBytes 0'
+    start_collectd || return 1
+    ids=$(programs)
+    kill -KILL "$collectd"
+    wait "$collectd" 2>/dev/null
+    if [ "$hook" = tcx ]; then
+        # shellcheck disable=SC2086
+        wait_for 10 none_alive $ids
+        is "$?/$(in_a "$PB_TOOLS/hooks")" "0/" "tcx, kill -9: the kernel removes everything"
+        return
+    fi
+    left=$(hooked)
+    is "$left" "a0 a1 a2 a3" "clsact, kill -9: the filters are left, on all four"
+    # a1: selected, taken over. a2: somebody else has a filter there meanwhile.
+    start_witness other a2 ingress clsact 0
+    rm -rf "$work/csv"
+    write_config 'MinBytes 0' 'Interface "a1"'
+    start_collectd || return 1
+    is "$(hooked)" a1 "the next start has removed them where it does not count"
+    is "$(clsact_of a0)$(clsact_of a3)" "" "and their qdisc"
+    is "$(clsact_of a2 | grep -c witness)" 1 "but nothing of somebody else's"
+    is "$(clsact_of a1 | grep -c tc_portbytes)" 2 "where it does, there is one filter a direction"
+    in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 101 100 >/dev/null
+    in_b "$PB_TOOLS/blast" b2 4 udp 40000 1001 211 100 >/dev/null
+    settle
+    is "$(values a1 udp-1001)" "10100 101 0 0" "which counts each packet once"
+    # shellcheck disable=SC2086
+    is "$(alive $ids)" "" "no program of the killed one is left"
+    is "$(unexpected)" "" "there was no error line"
+    is "$(stop_witness other)" "packets 211 attached yes" "somebody else's filter saw its packets"
+    stop_collectd
+    is "$?/$(clsact_of a1)" "0/" "it ends well and takes all of it away"
+    ip netns exec "$A" tc qdisc del dev a2 clsact
+}
+[ $hook = clsact ] || killed tcx
+killed clsact
+
+# ---- removed by somebody else ----
+
+rm -rf "$work/csv"
+write_config 'MinBytes 0'
+start_collectd
+ok $? "collectd starts"
+# remove: our classifier from a1 on ingress, as somebody else would
+remove() {
+    if [ $hook = clsact ]; then
+        ip netns exec "$A" tc qdisc del dev a1 clsact
+    else
+        in_a "$PB_TOOLS/hooks" a1 detach
+    fi
+}
+text="a1: somebody had removed the classifier"
+for round in 1 2; do
+    in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 101 100 >/dev/null
+    remove
+    ok $? "$hook: somebody removes the classifier from a1"
+    wait_for 10 logged_again "$text" $((round - 1))
+    ok $? "the next read notices"
+    is "$(hooked)" "a0 a1 a2 a3" "it is back"
+    in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 211 100 >/dev/null
+    settle
+    is "$(logged "$text") $(value a1 udp-1001 rx_packets)" "$round $((312 * round))" \
+        "it was said once, and the series goes on"
+done
+is "$(falls)" 0 "no series ever fell"
+is "$(unexpected | grep -vF "$text")" "" "nothing else was said"
+stop_collectd
+is "$?/$(in_a "$PB_TOOLS/hooks")$(clsact_of a1)" "0/" "it ends well and takes all of it away"
+finish

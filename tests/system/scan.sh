@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# A scan makes no series and hides none: selected, listening and busy ports are counted
+# exactly all the while, and so is the scan itself.
+# PB_SLOW=SECONDS: 20 kB to every port of both transports, in so many seconds (300, say).
+# shellcheck source=tests/lib.sh
+. "${0%/*}/../lib.sh"
+
+collectd_interval=0.5
+rate=100000 # frames a second of a scan that lasts
+slow_ports=1-4095
+slow_rate=12000
+if [ -n "${PB_KERNEL:-}" ]; then # an emulated CPU
+    collectd_interval=2
+    rate=5000
+    slow_ports=1-400
+    slow_rate=2000
+fi
+if [ -n "${PB_SLOW:-}" ]; then
+    slow_ports=1-65535
+    slow_rate=$((65535 * 2 * 14 / PB_SLOW))
+fi
+
+# ---- helpers ----
+
+listed() { series "$1" | paste -sd' '; }
+
+# shellcheck disable=SC2317 # called by wait_for
+has_series() { series a0 | grep -qx -- "$1"; }
+
+# epochs INSTANCE: when it had values
+epochs() { cat "$work/csv/host/tc_portbytes-a0/port_traffic-$1"-* | grep -v '^epoch' | cut -d, -f1 | sort -n; }
+
+# reads_until TIME INSTANCE: which read after the time was the first that had the series
+reads_until() {
+    epochs tcp-other | awk -v since="$1" -v first="$(epochs "$2" 2>/dev/null | head -n 1)" '
+        first == "" { exit }
+        $1 > since && $1 <= first { n++ }
+        END { print n + 0 }'
+}
+
+# scan_in ARGUMENT...: of tests/tools/scan.c, into a0
+scan_in() { ip netns exec "$B" "$PB_TOOLS/scan" b0 "$@"; }
+
+# open NAME SOCKET...: sockets in A, see tests/tools/listen.c
+open() {
+    local name=$1
+    shift
+    ip netns exec "$A" "$PB_TOOLS/listen" "$work/listen-$name" "$@" & # no function: $! is its pid
+    started+=("$!")
+    wait_for 10 grep -qs open "$work/listen-$name"
+    ok $? "the sockets $* open"
+}
+
+# exact NAME: all series of a0 together are what the interface itself has received
+declare -A before
+baseline() {
+    local unit
+    for unit in packets bytes; do before[$unit]=$(interface_counter "$A" a0 rx $unit); done
+}
+exact() {
+    local unit
+    for unit in packets bytes; do
+        is "$(total a0 rx_$unit)" $(($(interface_counter "$A" a0 rx $unit) - before[$unit])) \
+            "$1: all series together are exact in $unit"
+    done
+    is "$(falls)" 0 "$1: no series falls"
+}
+
+with() {
+    rm -rf "$work/csv"
+    baseline
+    write_config "$@"
+    # shellcheck disable=SC2119 # under no other command
+    start_collectd
+    ok $? "collectd starts with: $*"
+}
+
+make_namespaces
+make_veth 0
+in_a sh -c 'echo 32768 60999 >/proc/sys/net/ipv4/ip_local_port_range'
+open services tcp,0.0.0.0,22 udp,0.0.0.0,53
+listening="tcp-22 udp-53"
+selected="tcp-443 udp-443"
+buckets="tcp-ephemeral tcp-other udp-ephemeral udp-other"
+expected=$(tr ' ' '\n' <<<"$listening $selected $buckets" | sort | xargs)
+
+# ---- every port, twice over, as fast as it goes ----
+
+with 'Port 443' 'DynamicPorts true' 'ListeningPorts true'
+wait_for 20 has_series udp-53
+read -r scanned https ssh dns <<<"$(scan_in 1-65535 2 1x60 0 tcp 443 97 60 tcp 22 101 100 udp 53 103 200)"
+is "$scanned" 131070 "131,070 SYNs and as many datagrams were sent, two for each port"
+settle
+is "$(listed a0)" "$expected" "every port twice: the scan makes no series"
+is "$(values a0 tcp-443)" "$(((https + 2) * 60)) $((https + 2)) 0 0" "every port twice: a selected port that talks meanwhile is exact"
+is "$(values a0 udp-443)" "120 2 0 0" "every port twice: one that is silent too"
+is "$(values a0 tcp-22)" "$((ssh * 100 + 120)) $((ssh + 2)) 0 0" "every port twice: a listening port that talks meanwhile is exact"
+is "$(values a0 udp-53)" "$((dns * 200 + 120)) $((dns + 2)) 0 0" "every port twice: one of UDP too"
+is "$(values a0 tcp-ephemeral)" "$((2 * 28232 * 60)) $((2 * 28232)) 0 0" "every port twice: the ephemeral ones are folded"
+exact "every port twice"
+
+# ---- a scan that lasts, and a service that nobody listed ----
+
+# service_in_scan NAME PORTS PORT: sweeps over PORTS for ten intervals; after three of them a
+# service begins to send two hundredths of the scan's rate to PORT, TCP and UDP each
+service_in_scan() {
+    local name=$1 ports=$2 port=$3 intervals rounds transport reads sent_tcp sent_udp since
+    intervals=$(awk -v i="$collectd_interval" -v r=$rate 'BEGIN { print int(i * r) }') # in frames
+    rounds=$((10 * intervals / (2 * ${ports#1-}) + 1))
+    scan_in "$ports" $rounds 1x60 $rate tcp "$port" "50+$((3 * intervals))" 1500 \
+        udp "$port" "50+$((3 * intervals))" 1500 >"$work/scan"
+    { read -r _ sent_tcp sent_udp && read -r since _; } <"$work/scan"
+    ok $((sent_tcp < 2 * intervals / 50 || sent_tcp != sent_udp)) "$name: the scan and the service have sent"
+    settle
+    for transport in tcp udp; do
+        reads=$(reads_until "$since" "$transport-$port")
+        ok $((${reads:-99} > 4)) "$name: $transport-$port is a series within four reads (${reads:-never})"
+    done
+    expected=$(tr ' ' '\n' <<<"$expected tcp-$port udp-$port" | sort | xargs)
+    is "$(listed a0)" "$expected" "$name: nothing else is a series"
+    exact "$name"
+}
+
+service_in_scan "sweeps of all ports" 1-65535 8080
+# So fast that no slot is ever idle for an interval: those of little traffic must go too.
+service_in_scan "sweeps of 8,191 ports" 1-8191 9090
+
+# A service that starts to listen meanwhile, when a scan holds every slot.
+scan_in 1-8191 $((rate * 4 / 16382 + 1)) 1x60 $rate >/dev/null &
+scan=$!
+sleep "$collectd_interval"
+open late tcp,0.0.0.0,9443
+wait_for 20 has_series tcp-9443
+ok $? "a port that begins to listen meanwhile becomes a series"
+in_b "$PB_TOOLS/blast" b0 4 tcp 54321 9443 1009 60 >/dev/null
+wait "$scan"
+settle
+is "$(values a0 tcp-9443)" "60540 1009 0 0" "and is exact"
+expected=$(tr ' ' '\n' <<<"$expected tcp-9443" | sort | xargs)
+is "$(listed a0)" "$expected" "nothing else is a series"
+exact "a port that begins to listen"
+stop_collectd
+is "$?" 0 "collectd ends well"
+
+# ---- slowly: 21,000 bytes to each port, so that each would deserve a series ----
+
+[ -n "${PB_KERNEL:-}" ] || collectd_interval=0.2
+with 'Port 443' 'DynamicPorts true' 'ListeningPorts true' 'MaxPorts 64' 'IdleTimeout 1'
+wait_for 20 has_series udp-53
+read -r scanned https <<<"$(scan_in $slow_ports 1 14x1500 $slow_rate tcp 443 1009 60)"
+is "$scanned" $((14 * ${slow_ports#1-})) "slowly: 21 kB were sent to each port of $slow_ports, both transports"
+settle
+is "$(series a0 | grep '^[a-z]*-[0-9]*$' | grep -cvxF "$(tr ' ' '\n' <<<"$listening $selected tcp-9443")")" 64 \
+    "slowly: as many ports become series as MaxPorts says, and no more"
+is "$(logged "64 busy ports have become series since the start, which is the limit")" 1 "slowly: that is said once"
+own=$((443 <= ${slow_ports#1-} ? 14 : 0))
+is "$(values a0 tcp-443)" "$((https * 60 + own * 1500)) $((https + own)) 0 0" "slowly: a selected port that talks meanwhile is exact"
+is "$(values a0 udp-53)" "21000 14 0 0" "slowly: a listening one too"
+exact "slowly"
+stop_collectd
+finish

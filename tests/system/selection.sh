@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Interface and IgnoreSelected mean what they mean to collectd: its own interface plugin,
+# with the same lines in the same daemon, picks the same interfaces. No Interface line: all
+# but loopback and what belongs to a bridge, bond or team.
+# shellcheck source=tests/lib.sh
+. "${0%/*}/../lib.sh"
+
+make_namespaces
+for link in 0 1 2 10; do
+    make_veth $link
+done
+# Names that mean something else to a regular expression.
+ip -n "$A" link set a10 down && ip -n "$A" link set a10 name a.0 && ip -n "$A" link set a.0 up
+names="a.0 a0 a1 a2"
+
+# One device of each kind that has members, each with a member; not all kernels have all.
+slaves=
+for type in bridge bond team; do
+    if ip -n "$A" link add "${type}0" type $type 2>/dev/null; then
+        ip -n "$A" link add "s$type" type veth peer name "p$type" netns "$B"
+        ip -n "$B" link set "p$type" up
+        ip -n "$A" link set "s$type" master "${type}0"
+        ip -n "$A" link set "${type}0" up
+        ip -n "$A" link set "s$type" up
+        names+=" ${type}0"
+        slaves+=" s$type"
+    else
+        skip "this kernel has no $type" "what belongs to a $type"
+    fi
+done
+# A VRF routes for its members and does not show their traffic: they are counted.
+if ip -n "$A" link add vrf0 type vrf table 10 2>/dev/null; then
+    ip -n "$A" link set a2 master vrf0
+    ip -n "$A" link set vrf0 up
+    names+=" vrf0"
+else
+    skip "this kernel has no vrf" "what belongs to a VRF"
+fi
+[ -n "$slaves" ]
+ok $? "there is something that belongs to something else:$slaves"
+
+sorted() { tr ' ' '\n' | grep . | LC_ALL=C sort | paste -sd' '; }
+
+attached() { in_a "$PB_TOOLS/hooks" | sed -n 's/ ingress egress$//p' | sorted; }
+
+# those_of_interface_plugin: what collectd's own interface plugin has stored
+those_of_interface_plugin() {
+    local directory
+    for directory in "$work"/csv/host/interface-*; do
+        [ -d "$directory" ] && echo "${directory##*/interface-}"
+    done | sorted
+}
+
+reference=
+if [ -f "$PB_COLLECTD_PLUGINS/interface.so" ]; then
+    reference=yes
+else
+    skip "there is no interface.so" "the same as collectd's interface plugin"
+fi
+
+# picks EXPECTED LINE...: these lines, this is what gets counted
+picks() {
+    local expected lines
+    expected=$(echo "$1" | sorted)
+    shift
+    rm -rf "$work/csv"
+    extra_config=
+    if [ -n "$reference" ] && [ $# -gt 0 ]; then
+        lines=$(printf '  %s\n' "$@")
+        extra_config="LoadPlugin interface
+<Plugin interface>
+$lines
+</Plugin>"
+    fi
+    write_config "$@"
+    start_collectd || ok 1 "$*: collectd starts"
+    is "$(attached)" "$expected" "${*:-no line at all}: ${expected:-nothing}"
+    if [ -n "$extra_config" ]; then
+        # All are written in one go; one that should not come has not come by then.
+        [ -z "$expected" ] || wait_for 10 test -d "$work/csv/host/interface-${expected##* }"
+        sleep 0.2
+        is "$(those_of_interface_plugin)" "$expected" "$*: collectd's interface plugin agrees"
+    fi
+    stop_collectd
+    is "$?/$(in_a "$PB_TOOLS/hooks")" "0/" "${*:-no line at all}: nothing is left"
+}
+
+everything="lo $names $slaves"
+
+picks "$names" # no line at all
+picks a0 'Interface "a0"'
+picks "a0 a1" 'Interface "a0"' 'Interface "a1"'
+picks "" 'Interface "a"'
+picks a.0 'Interface "a.0"' 'Interface "A1"'
+picks "a.0 a0" 'Interface "/^a.?0/"'
+picks "$(echo "$everything" | sorted | tr ' ' '\n' | grep 0 | paste -sd' ')" 'Interface "/0/"'
+picks "a1 lo" 'Interface "/^(a1|lo)$/"'
+picks "lo $slaves" 'Interface "lo"' 'Interface "/^s[a-z]+$/"'
+picks "$(echo "$everything" | sorted | tr ' ' '\n' | grep -v '^a1$' | paste -sd' ')" \
+    'IgnoreSelected true' 'Interface "a1"'
+picks "lo $slaves" 'Interface "/[0-9]$/"' 'IgnoreSelected true'
+picks a1 'Interface "a1"' 'Interface "/a0"' 'Interface "//"' 'IgnoreSelected false'
+
+# Without a pattern there is nothing to invert; here collectd's would take loopback too.
+reference=
+picks "$names" 'IgnoreSelected true'
+
+# What can be named is counted as well: loopback both ways, and the member of a bridge.
+slave=${slaves# }
+slave=${slave%% *}
+rm -rf "$work/csv"
+extra_config=
+write_config 'Interface "lo"' "Interface \"$slave\"" 'MinBytes 0'
+start_collectd
+ok $? "collectd starts"
+in_a "$PB_TOOLS/blast" lo 4 udp 53 67 101 100 >/dev/null
+in_b "$PB_TOOLS/blast" "p${slave#s}" 4 udp 40000 53 211 100 >/dev/null
+settle
+is "$(values lo udp-67) $(values lo udp-53)" "10100 101 0 0 0 0 10100 101" \
+    "loopback: in under the destination port, out under the source port"
+is "$(value "$slave" udp-53 rx_packets)" 211 "$slave: what came in"
+stop_collectd
+is "$?" 0 "collectd ends well"
+finish
