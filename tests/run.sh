@@ -185,7 +185,7 @@ layer_dist() {
     run_tap dist one_test "make distcheck" make -s -C "$PB_BUILD" distcheck
 }
 
-if ! build iproute2 iputils-ping procps util-linux; then
+if ! build iproute2 iputils-ping procps python3 util-linux; then
     echo "the build failed"
     echo "0 passed, 1 failed, 0 skipped"
     exit 1

@@ -10,7 +10,7 @@ set -uo pipefail
 # shellcheck source=/dev/null
 [[ ! -e /pb/env ]] || . /pb/env
 tests=${PB_TESTS:-/pb/tests}
-limit=${PB_SCRIPT_TIMEOUT:-300}
+limit=${PB_SCRIPT_TIMEOUT:-600}
 
 ok=0 skip=0 fail=0 failed=()
 out=$(mktemp)

@@ -16,7 +16,7 @@
 # PB_JOBS              guests at a time (2)
 # PB_LOGS              directory for output and console of each guest (a temporary one,
 #                      kept if a kernel failed)
-# PB_BOOT_TIMEOUT      seconds for a guest (900); PB_SCRIPT_TIMEOUT for one script (300)
+# PB_BOOT_TIMEOUT      seconds for a guest (1500); PB_SCRIPT_TIMEOUT for one script (600)
 # and those of boot.sh and fetch.sh. LD_LIBRARY_PATH is obeyed, and kept in the guest;
 # so is PB_HOOK. PB_KERNEL is the series there.
 set -euo pipefail
@@ -27,9 +27,12 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kernels=(5.10 6.1 6.12 6.18 7.3)
 # Scripts of a kernel, relative to tests/. Patterns are expanded; lib*.sh is for
 # sourcing and left out.
-scripts_default='kernels/devices.sh system/*.sh'
+scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coexist,refuse,links,gso,selection}.sh'
+# What takes minutes runs on one kernel of each way to attach.
 declare -A scripts=(
     [5.10]='kernels/devices.sh kernels/refusal.sh'
+    [6.1]="$scripts_default system/hotplug.sh"
+    [7.3]="$scripts_default system/{default,scan}.sh"
 )
 # Plugins of collectd taken along. The first line is a must, of the rest those
 # that are there and whose libraries are.
@@ -40,7 +43,7 @@ tests=$(cd "$here/.." && pwd)
 devices_only=
 [[ ${1-} != --devices ]] || devices_only=1
 [[ -z ${PB_KERNELS-} ]] || read -ra kernels <<<"$PB_KERNELS"
-export PB_BOOT_TIMEOUT=${PB_BOOT_TIMEOUT:-900}
+export PB_BOOT_TIMEOUT=${PB_BOOT_TIMEOUT:-1500}
 
 skip_layer() { echo "1..0 # SKIP $*"; exit 0; }
 bail() { echo "Bail out! $*"; exit 1; }
@@ -48,7 +51,7 @@ bail() { echo "Bail out! $*"; exit 1; }
 scripts_of() {
     local script
     # shellcheck disable=SC2086  # patterns
-    (cd "$tests" && shopt -s nullglob && for script in ${PB_SCRIPTS:-${scripts[$1]-$scripts_default}}; do
+    (cd "$tests" && shopt -s nullglob && eval "set -- ${PB_SCRIPTS:-${scripts[$1]-$scripts_default}}" && for script; do
         [[ ${script##*/} == lib*.sh ]] || echo "$script"
     done)
 }
@@ -89,7 +92,14 @@ payload() {
         is_elf "$program" || continue
         libs_to "$root" "$program" || bail "libraries of $program are missing"
         cp -L "$program" "$root/pb/tools/"
-    done < <(find "${PB_TOOLS:-$build/tests}" -type f \( -perm -u+x -o -name '*.so' \) ! -name 'lt-*')
+    done < <(find "${PB_TOOLS:-$build/tests}" "$build/tests/packets" -type f \( -perm -u+x -o -name '*.so' \) ! -name 'lt-*')
+
+    # packets are built and judged by Python, which guests have not: recorded here
+    mkdir "$root/pb/records"
+    (cd "$here/../packets" && PB_REPLAY=$build/tests/packets/replay PYTHONDONTWRITEBYTECODE=1 \
+        python3 record.py "$root/pb/records") >"$logs/record" 2>&1 ||
+        bail "recording the packets failed: $(tail -n 1 "$logs/record")"
+    cp "$build/bpf/tc_portbytes.bpf.o" "$root/pb/"
 
     collectd=$(realpath -e "$collectd_found")
     plugins=${PB_COLLECTD_PLUGINS:-$("$collectd" -h | sed -n 's/^ *Plugin directory  *//p')}
