@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # What the tests of real traffic over real devices share, on top of lib.sh: addresses,
 # devices in both namespaces, and what is to be counted where.
-# shellcheck shell=bash
+# lib.sh sets work; sums take their operator as a parameter.
+# shellcheck shell=bash disable=SC1102,SC2034,SC2046,SC2154,SC2211
 
 # ---- devices ----
 

@@ -147,7 +147,8 @@ udp() {
 iperf() {
     local before after i
     read -ra before <<<"$(state)"
-    in_a iperf3 -s -1 -p 5201 --forceflush >"$work/iperf" 2>&1 &
+    rm -f "$work/iperf"
+    in_a timeout 60 iperf3 -s -1 -p 5201 --forceflush >"$work/iperf" 2>&1 &
     wait_for 10 grep -q listening "$work/iperf"
     in_b timeout 30 iperf3 -c "10.99.$link.1" -p 5201 -t 1 "$@" >"$work/iperf-client" 2>&1
     ok $? "iperf3 $* over link $link"
@@ -168,12 +169,13 @@ has_iperf() {
 # ---- what there is ----
 
 make_namespaces
+rmem="4096 131072 131072"
 sinks="30002 2001 2003 2005 2007"
 for ns in "$A" "$B"; do
     with_ipv6 "$ns"
     put "$ns" ipv4/tcp_sack 0 # the one option whose length changes
     # No more under way than veth's queue of 256 takes, however small the segments.
-    put "$ns" ipv4/tcp_rmem "4096 131072 131072"
+    put "$ns" ipv4/tcp_rmem "$rmem"
     # shellcheck disable=SC2086
     started+=("$(ip netns exec "$ns" "$PB_TOOLS/stream" sink $sinks)")
 done
@@ -256,10 +258,12 @@ done
 if ip -n "$A" link set a0 gso_max_size 185000 gro_max_size 185000 2>/dev/null &&
     ip -n "$B" link set b0 gso_max_size 185000 gro_max_size 185000; then
     for ns in "$A" "$B"; do put "$ns" ipv4/tcp_rmem "4096 4000000 8000000"; done
-    bytes=$((bytes * 3))
+    bytes=$((bytes * 3)) port=1013
     for direction in rx tx; do
-        tcp a0 0 6 0 $direction $((port += 2)) 14
+        tcp a0 0 6 0 $direction $port 14
+        port=1015
     done
+    for ns in "$A" "$B"; do put "$ns" ipv4/tcp_rmem "$rmem"; done
 fi
 
 iperf_segments=()
