@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What compilers and linters say. TAP. PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
 set -uo pipefail
+style=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.clang-format # not copied to PB_SOURCE
 cd "$PB_SOURCE" || exit 1
 number=0
 failures=0
@@ -57,7 +58,7 @@ check "clang-tidy: nothing to say" clang-tidy clang-tidy clang_tidy
 check "cppcheck: nothing to say" cppcheck cppcheck cppcheck --quiet --error-exitcode=1 \
     --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
     "-DLIBBPF_OPTS(type,name,...)=struct type name = {__VA_ARGS__}" -I bpf -I plugin "${plugin[@]}"
-check "clang-format: nothing to change" clang-format clang-format clang-format --dry-run -Werror \
+check "clang-format: nothing to change" clang-format clang-format clang-format --style="file:$style" --dry-run -Werror \
     "${plugin[@]}" plugin/*.h bpf/*.[ch] "${units[@]}" tests/unit/*.h
 check "shellcheck: nothing to say" shellcheck shellcheck shellcheck -x -S warning -P SCRIPTDIR "${scripts[@]}"
 echo "1..$number"

@@ -149,7 +149,7 @@ iperf() {
     read -ra before <<<"$(state)"
     rm -f "$work/iperf"
     in_a timeout 60 iperf3 -s -1 -p 5201 --forceflush >"$work/iperf" 2>&1 &
-    wait_for 10 grep -q listening "$work/iperf"
+    wait_for 10 grep -qs listening "$work/iperf"
     in_b timeout 30 iperf3 -c "10.99.$link.1" -p 5201 -t 1 "$@" >"$work/iperf-client" 2>&1
     ok $? "iperf3 $* over link $link"
     wait "$!"
