@@ -82,6 +82,7 @@ struct {
 struct found {
     __u32 key;
     __u32 offset; /* bytes from the packet's begin to its transport header; 0: no ports found */
+    __u32 jumbo;  /* IPv6 with a length of 0 (RFC 2675): as GSO, the kernel's own (BIG TCP) */
 };
 
 static __always_inline __u32 port_key(__u32 transport, __be16 source_be, __be16 destination_be,
@@ -116,6 +117,14 @@ static __always_inline __u32 transport_of(__u32 protocol) {
 
 /* A struct found as the one scalar that a global function may return. */
 #define FOUND(key, offset) ((__u64)(offset) << 32 | (key))
+#define FOUND_JUMBO        (1ull << 63)
+
+/* Offsets count from the packet's begin, or from its L3 header where only that is known. */
+static __always_inline long load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length) {
+    if (link_header == PB_LINK_UNKNOWN)
+        return bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET);
+    return bpf_skb_load_bytes(skb, offset, to, length);
+}
 
 /* Those with a header that says what follows and how long it is (RFC 8200 section 4, 4302, 6275).
  */
@@ -133,6 +142,7 @@ static __always_inline int is_extension(__u32 protocol, int v6) {
  * A function of its own for the verifier: it sees it once.
  */
 __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 egress) {
+    __u64 jumbo = 0;
     struct fragment fragment = {.egress = egress != 0, .v6 = v6 != 0};
     int remember = 0; /* a first fragment: fragment holds its identity */
     __u32 protocol, transport, key;
@@ -141,18 +151,20 @@ __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 eg
     if (v6) {
         struct ipv6hdr ip6;
 
-        if (bpf_skb_load_bytes(skb, offset, &ip6, sizeof(ip6)) || ip6.version != 6)
+        if (load(skb, offset, &ip6, sizeof(ip6)) || ip6.version != 6)
             return FOUND(PB_KEY_NONIP, 0);
         __builtin_memcpy(fragment.source, &ip6.saddr, sizeof(fragment.source));
         __builtin_memcpy(fragment.destination, &ip6.daddr, sizeof(fragment.destination));
         protocol = ip6.nexthdr;
+        if (protocol == IPPROTO_HOPOPTS && !ip6.payload_len)
+            jumbo = FOUND_JUMBO;
         offset += sizeof(ip6);
     } else {
         struct iphdr ip;
         __u8 last;
 
-        if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
-            bpf_skb_load_bytes(skb, offset + ip.ihl * 4 - 1, &last, sizeof(last)))
+        if (load(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
+            load(skb, offset + ip.ihl * 4 - 1, &last, sizeof(last)))
             return FOUND(PB_KEY_NONIP, 0);
         protocol = ip.protocol;
         offset += ip.ihl * 4;
@@ -177,7 +189,7 @@ __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 eg
 
         /* Only a fragment header is sure to have 8 bytes, but all have a multiple of 4. */
         if (protocol == IPPROTO_FRAGMENT) {
-            if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
+            if (load(skb, offset, &extension, sizeof(extension)))
                 return FOUND(PB_KEY_IP(protocol & 0xff), 0);
             protocol = extension.next;
             offset += sizeof(extension);
@@ -187,7 +199,7 @@ __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 eg
                 goto later_fragment;
             remember = (extension.fragment & bpf_htons(1)) != 0;
         } else {
-            if (bpf_skb_load_bytes(skb, offset, &extension, 2))
+            if (load(skb, offset, &extension, 2))
                 return FOUND(PB_KEY_IP(protocol & 0xff), 0);
             if (protocol == IPPROTO_AH)
                 offset += (extension.length + 2) * 4; /* RFC 4302 section 2.2 */
@@ -198,12 +210,12 @@ __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 eg
     }
 
     transport = transport_of(protocol);
-    if (transport == NO_TRANSPORT || bpf_skb_load_bytes(skb, offset, ports, sizeof(ports)))
+    if (transport == NO_TRANSPORT || load(skb, offset, ports, sizeof(ports)))
         return FOUND(PB_KEY_IP(protocol & 0xff), 0);
     key = port_key(transport, ports[0], ports[1], egress ? port_eg : port_in);
     if (remember)
         bpf_map_update_elem(&fragments, &fragment, &key, BPF_ANY);
-    return FOUND(key, offset);
+    return FOUND(key, offset) | jumbo;
 
 later_fragment:;
     __u32 *known = bpf_map_lookup_elem(&fragments, &fragment);
@@ -212,17 +224,17 @@ later_fragment:;
 }
 
 static __always_inline __u64 slow_key(struct __sk_buff *skb, __u32 egress) {
-    __u32 offset = link_header;
+    __u32 offset = link_header == PB_LINK_UNKNOWN ? 0 : link_header;
     __be16 type = skb->protocol;
 
-    if (link_header) {
+    if (offset) {
         type = 0;
-        bpf_skb_load_bytes(skb, offset - sizeof(type), &type, sizeof(type));
+        load(skb, offset - sizeof(type), &type, sizeof(type));
         for (int tags = 0; tags < 2; tags++) {
             if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
                 break;
             /* A tag: 2 bytes of its own, then the type of what follows. */
-            if (bpf_skb_load_bytes(skb, offset + 2, &type, sizeof(type)))
+            if (load(skb, offset + 2, &type, sizeof(type)))
                 return FOUND(PB_KEY_NONIP, 0);
             offset += 4;
         }
@@ -300,7 +312,7 @@ static __always_inline struct wire wire_of_gso(struct __sk_buff *skb, struct fou
     if (offset && transport == PB_TCP) {
         __u8 words = 5 << 4;
 
-        bpf_skb_load_bytes(skb, offset + 12, &words, sizeof(words)); /* RFC 9293: data offset */
+        load(skb, offset + 12, &words, sizeof(words)); /* RFC 9293: data offset */
         headers += (words >> 4) * 4;
     } else if (offset && transport == PB_UDP) {
         headers += 8;
@@ -313,9 +325,13 @@ static __always_inline struct wire wire_of_gso(struct __sk_buff *skb, struct fou
             wire.packets = (skb->len - headers + size - 1) / size;
     }
     if (skb->wire_len > skb->len && size != GSO_BY_FRAGS)
-        wire.bytes = skb->wire_len + (egress ? 0 : wire.packets * link_header);
+        wire.bytes = skb->wire_len +
+                     (egress || link_header == PB_LINK_UNKNOWN ? 0 : wire.packets * link_header);
     else
         wire.bytes += (wire.packets - 1) * headers;
+    /* The 8 bytes of header that say how long it is never are on the wire (09f3d1a3a52c). */
+    if (found.jumbo)
+        wire.bytes -= wire.packets * 8;
     return wire;
 }
 
@@ -332,6 +348,8 @@ static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress, struct 
     __u32 protocol, transport, offset;
     __be16 type, *ports;
 
+    if (link_header == PB_LINK_UNKNOWN)
+        return 0;
     if (link_header) {
         if (l3 > end)
             return 0;
@@ -373,6 +391,7 @@ static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress, struct 
         return 0;
     found->key = port_key(transport, ports[0], ports[1], egress ? port_eg : port_in);
     found->offset = offset;
+    found->jumbo = 0;
     return 1;
 }
 
@@ -385,7 +404,8 @@ static __always_inline int count(struct __sk_buff *skb, __u32 egress) {
     if (!fast_key(skb, egress, &found)) {
         __u64 slow = slow_key(skb, egress);
 
-        found.offset = slow >> 32;
+        found.jumbo = slow >> 63;
+        found.offset = slow >> 32 & 0x7fffffff;
         found.key = slow;
         asm volatile("" : "+r"(found.key)); /* the bound must be seen on the register used below */
         if (found.key >= PB_KEYS)

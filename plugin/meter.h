@@ -17,7 +17,7 @@
 struct meter;
 
 struct meter_settings {
-    __u32 link_header;             /* bytes before L3: ETH_HLEN or 0 */
+    __u32 link_header;             /* bytes before L3, or PB_LINK_UNKNOWN */
     enum pb_port port_in, port_eg; /* which port makes the key, by direction */
     bool ingress, egress;          /* which directions to attach to */
     __u32 slots;                   /* of all kinds, slot 0 included */

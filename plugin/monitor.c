@@ -18,6 +18,10 @@
 #include "netlink.h"
 #include "slots.h"
 
+#ifndef ARPHRD_IP6GRE
+#define ARPHRD_IP6GRE 823 /* linux/if_arp.h, which <net/if_arp.h> excludes */
+#endif
+
 #define SECOND 1000000000ull
 
 /* What counts on one interface index. meter NULL: nothing. */
@@ -86,6 +90,20 @@ static __u32 granted_slots(const struct settings *settings) {
     return settings->ports_number + (settings->listening_ports ? settings->max_ports : 0);
 }
 
+/* Of an interface of this ARPHRD type, as the classifier wants it. */
+static __u32 link_header(unsigned short type) {
+    switch (type) {
+    case ARPHRD_ETHER:
+    case ARPHRD_LOOPBACK:
+        return ETHER_HDR_LEN;
+    case ARPHRD_IPGRE: /* the outer header, if at all, and not in both directions */
+    case ARPHRD_IP6GRE:
+        return PB_LINK_UNKNOWN;
+    default: /* tun, WireGuard, PPP, the other tunnels */
+        return 0;
+    }
+}
+
 static struct meter_settings meter_settings_for(const struct settings *settings,
                                                 unsigned short type) {
     static const struct {
@@ -99,8 +117,7 @@ static struct meter_settings meter_settings_for(const struct settings *settings,
     };
 
     return (struct meter_settings){
-        /* Loopback has an Ethernet header too; tunnels, PPP, tun and WireGuard have none. */
-        .link_header = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? ETHER_HDR_LEN : 0,
+        .link_header = link_header(type),
         .port_in = ports[settings->count_by].in,
         .port_eg = ports[settings->count_by].eg,
         .ingress = settings->ingress,
