@@ -165,7 +165,7 @@ start_collectd() {
         "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1 &
     collectd=$!
     started+=("$collectd")
-    wait_for 60 has_logged "entering read-loop" || { show_log; sed 's/^/# /' "$work/stdout"; return 1; }
+    wait_for 180 has_logged "entering read-loop" || { show_log; sed 's/^/# /' "$work/stdout"; return 1; }
 }
 
 # stop_collectd: with SIGTERM; its exit status
