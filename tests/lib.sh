@@ -181,7 +181,7 @@ settle() {
 
 # value INTERFACE INSTANCE COLUMN: the last one stored; columns rx_bytes, rx_packets, ...
 value() {
-    cat "$work/csv/host/tc_portbytes-$1/port_traffic-$2"-* 2>/dev/null |
+    cat "$work/csv/host/tc_portbytes-$1/port_traffic-$2"-????-??-?? 2>/dev/null |
         awk -F, -v want="$3" '
             /^epoch/ { next }
             { last = $0 }
@@ -220,12 +220,13 @@ total() {
 }
 
 # falls: how many values of any series are below the one before. By time, not by line:
-# collectd's write threads may overtake each other when reads follow closely.
+# collectd's write threads may overtake each other when reads follow closely. Without the
+# last line, which may be half written.
 falls() {
     local file
     for file in "$work"/csv/host/tc_portbytes-*/port_traffic-*; do
         [ -f "$file" ] || continue
-        sort -s -t, -k1,1n "$file" | awk -F, '
+        head -n -1 "$file" | sort -s -t, -k1,1n | awk -F, '
             /^epoch/ { next }
             { for (i = 2; i <= 5; i++) { if ($i + 0 < before[i]) print; before[i] = $i + 0 } }'
     done | wc -l

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What one packet costs on a live interface (section 2):
+ *
+ *     live INTERFACE ROUNDS CASE COMMAND...
+ *
+ * attaches all classifiers to INTERFACE's ingress at the same time, each of which passes
+ * the packet on to the next, runs COMMAND, which makes the traffic, and prints for each
+ * the ns per packet that the kernel measured, as samples of CASE. The order of the
+ * classifiers moves on by one in each round, since the first one pays for the packet's
+ * cache lines. The kernel's clock is read twice for each, which costs too: the empty
+ * program shows how much. Statistics are on only as long as this program runs.
+ *
+ * Together they also share the caches: with many ports each evicts what the other will
+ * need. So each has turns with the empty program alone, too: samples of CASE, alone.
+ */
+#include "bench.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "stores.skel.h"
+
+/* enum bpf_attach_type of Linux 6.6 */
+#define ATTACH_TCX_INGRESS 46
+
+enum variant { EMPTY, TEXTBOOK, OURS, OURS_DEFAULT, VARIANTS };
+
+#define ALL ((1u << VARIANTS) - 1)
+
+static const char *const variant_names[VARIANTS] = {
+    [EMPTY] = "empty program",
+    [TEXTBOOK] = "textbook (PERCPU_HASH)",
+    [OURS] = "tc_portbytes, a counter per port",
+    [OURS_DEFAULT] = "tc_portbytes, default settings",
+};
+
+struct attachment {
+    int link;
+    struct bpf_tc_opts filter;
+};
+
+static struct bpf_tc_hook hook = {.sz = sizeof(hook), .attach_point = BPF_TC_INGRESS};
+
+/* The place-th in line. */
+static void attach(struct attachment *out, int program, int place) {
+    *out = (struct attachment){
+        .link = bpf_link_create(program, hook.ifindex, ATTACH_TCX_INGRESS, NULL),
+        .filter = {.sz = sizeof(out->filter), .prog_fd = program, .priority = place + 1}};
+    if (out->link >= 0)
+        return;
+    bpf_tc_hook_create(&hook);
+    if (bpf_tc_attach(&hook, &out->filter))
+        die("cannot attach: %s", strerror(errno));
+}
+
+static void detach(struct attachment *attachment) {
+    if (attachment->link >= 0) {
+        close(attachment->link);
+        return;
+    }
+    attachment->filter.prog_fd = attachment->filter.prog_id = attachment->filter.flags = 0;
+    bpf_tc_detach(&hook, &attachment->filter);
+}
+
+static struct bpf_prog_info info_of(int program) {
+    struct bpf_prog_info info = {0};
+    __u32 length = sizeof(info);
+
+    if (bpf_obj_get_info_by_fd(program, &info, &length))
+        die("no figures of a program: %s", strerror(errno));
+    return info;
+}
+
+static void run_command(char **command) {
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        if (!freopen("/dev/null", "w", stdout))
+            _exit(127);
+        execvp(command[0], command);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) < 0 || status)
+        die("%s failed", command[0]);
+    usleep(20000); /* what is under way arrives */
+}
+
+static int program[VARIANTS];
+
+/* One turn of the classifiers in the set `who`, the first one being place `turn` of it. */
+static void take_turn(unsigned who, unsigned turn, const char *name, char **command) {
+    struct attachment attachments[VARIANTS];
+    struct bpf_prog_info before[VARIANTS];
+
+    for (unsigned place = 0; place < VARIANTS; place++) {
+        unsigned v = (place + turn) % VARIANTS;
+
+        if (who & 1u << v)
+            attach(&attachments[v], program[v], (int)place);
+    }
+    for (int v = 0; v < VARIANTS; v++)
+        before[v] = info_of(program[v]);
+    run_command(command);
+    for (int v = 0; v < VARIANTS; v++) {
+        struct bpf_prog_info after = info_of(program[v]);
+        __u64 runs = after.run_cnt - before[v].run_cnt;
+
+        if (!(who & 1u << v))
+            continue;
+        if (runs == 0)
+            die("no packet came");
+        if (name)
+            sample("live", name, variant_names[v], "ns",
+                   (double)(after.run_time_ns - before[v].run_time_ns) / runs);
+        detach(&attachments[v]);
+    }
+}
+
+int main(int argc, char **argv) {
+    struct ours ours, by_default;
+    struct stores_bpf *stores;
+    char alone[96];
+    int rounds;
+
+    if (argc < 5) {
+        fprintf(stderr, "usage: live INTERFACE ROUNDS CASE COMMAND...\n");
+        return 2;
+    }
+    libbpf_set_print(NULL);
+    hook.ifindex = if_nametoindex(argv[1]);
+    rounds = atoi(argv[2]);
+    snprintf(alone, sizeof(alone), "%s, alone", argv[3]);
+    stores = stores_bpf__open_and_load();
+    if (!stores)
+        die("the stores were refused: %s", strerror(errno));
+    if (bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)
+        die("no statistics: %s", strerror(errno));
+    ours_every_port(&ours, 0, 65536);
+    ours_default(&by_default);
+    program[EMPTY] = bpf_program__fd(stores->progs.empty);
+    program[TEXTBOOK] = bpf_program__fd(stores->progs.textbook);
+    program[OURS] = ours.ingress;
+    program[OURS_DEFAULT] = by_default.ingress;
+
+    take_turn(ALL, 0, NULL, argv + 4); /* every port comes up */
+    for (int round = 0; round < rounds; round++) {
+        take_turn(ALL, round, argv[3], argv + 4);
+        for (int v = TEXTBOOK; v < VARIANTS; v++)
+            take_turn(1u << EMPTY | 1u << v, round % 2 ? EMPTY : v, alone, argv + 4);
+    }
+    snprintf(alone, sizeof(alone), "live, %s", argv[3]);
+    sample("counted", alone, variant_names[OURS], "% of packets",
+           100.0 * ours_packets(&ours) / info_of(program[OURS]).run_cnt);
+    sample("counted", alone, variant_names[OURS_DEFAULT], "% of packets",
+           100.0 * ours_packets(&by_default) / info_of(program[OURS_DEFAULT]).run_cnt);
+    ours_close(&ours);
+    ours_close(&by_default);
+    stores_bpf__destroy(stores);
+    return 0;
+}

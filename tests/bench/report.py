@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""report.py SAMPLES JSON: tables of medians from the samples of run.sh, the targets, the same as JSON."""
+import json
+import sys
+from collections import OrderedDict
+
+EMPTY = "empty program"
+TEXTBOOK = "textbook (PERCPU_HASH)"
+OURS = "tc_portbytes, default settings"
+EVERY = "tc_portbytes, a counter per port"
+
+TITLES = OrderedDict([
+    ("packet", "1. One packet by test_run, IPv4 UDP [ns]"),
+    ("kinds", "1b. tc_portbytes: other packets by test_run [ns]"),
+    ("live", "2. One packet live on a veth, by bpf_stats [ns]"),
+    ("feel", "3. Packets through a router, one CPU sending, 60 bytes each, by the clock [thousand/s]"),
+    ("feel-cpu", "3b. CPU a packet: the sending CPU's time and the daemon's [ns]"),
+    ("read", "4. One read, time on the wall [ms]"),
+    ("read-cpu", "4b. One read, CPU time [ms]"),
+    ("calls", "4c. One read, system calls"),
+    ("guest-read", "4d. One read on emulated CPUs: for comparison with each other only [ms]"),
+    ("guest-read-cpu", "4e. The same, CPU time [ms]"),
+    ("memory", "5. Kernel memory of one interface, maps and programs [KiB]"),
+    ("rss", "5b. collectd's own memory, RssAnon [KiB]"),
+    ("dispatch", "6. In collectd, a read each second [ms]"),
+    ("counted", "Counted, of what was sent [%]"),
+])
+
+
+def quantile(ordered, part):
+    at = (len(ordered) - 1) * part
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+class Series:
+    """The samples of one variant in one case."""
+
+    def __init__(self, values):
+        self.values = values
+        ordered = sorted(values)
+        self.median = quantile(ordered, 0.5)
+        self.low = quantile(ordered, 0.25)
+        self.high = quantile(ordered, 0.75)
+
+
+def number(value):
+    if value == int(value) and abs(value) >= 100:
+        return "%d" % value
+    if abs(value) >= 1000:
+        return "%.0f" % value
+    if abs(value) >= 100:
+        return "%.0f" % value
+    if abs(value) >= 10:
+        return "%.1f" % value
+    return "%.2f" % value
+
+
+def read_samples(path):
+    about, notes, sections = OrderedDict(), [], OrderedDict()
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            field = line.rstrip("\n").split("\t")
+            if field[0] == "about":
+                about[field[1]] = field[2]
+            elif field[0] == "note":
+                notes.append("%s: %s" % (field[1], field[2]))
+            elif len(field) == 5:
+                cases = sections.setdefault(field[0], OrderedDict())
+                variants = cases.setdefault(field[1], OrderedDict())
+                variants.setdefault(field[2], []).append(float(field[4]))
+    for cases in sections.values():
+        for variants in cases.values():
+            for name in variants:
+                variants[name] = Series(variants[name])
+    return about, notes, sections
+
+
+def net_ratio(variants, of, to):
+    """Net of the empty program: ratio of the medians, and the quartiles over the rounds."""
+    try:
+        empty, one, other = variants[EMPTY], variants[of], variants[to]
+    except KeyError:
+        return None
+    if other.median <= empty.median:
+        return None
+    rounds = sorted((a - e) / (b - e) for e, a, b in zip(empty.values, one.values, other.values)
+                    if b > e)
+    return ((one.median - empty.median) / (other.median - empty.median),
+            quantile(rounds, 0.25), quantile(rounds, 0.75))
+
+
+def print_netted(cases):
+    for case, variants in cases.items():
+        if EMPTY not in variants:
+            continue
+        print("\n  %-38s %8s %15s %8s %9s %13s" % (case, "median", "quartiles", "net",
+                                                    "of text-", "quartiles"))
+        print("  %-38s %8s %15s %8s %9s" % ("", "", "", "", "book's"))
+        for name, series in variants.items():
+            line = "  %-38s %8s %15s" % (name, number(series.median), "%s-%s" % (
+                number(series.low), number(series.high)))
+            if not name.startswith(" "):
+                line += " %8s" % number(series.median - variants[EMPTY].median)
+                ratio = net_ratio(variants, name, TEXTBOOK)
+                if ratio and name != EMPTY:
+                    line += " %9.2f %13s" % (ratio[0], "%.2f-%.2f" % ratio[1:])
+            print(line)
+
+
+def print_plain(cases):
+    for case, variants in cases.items():
+        print("\n  %-46s %9s %17s %4s" % (case, "median", "quartiles", "n"))
+        for name, series in variants.items():
+            print("  %-46s %9s %17s %4d" % (name, number(series.median), "%s-%s" % (
+                number(series.low), number(series.high)), len(series.values)))
+
+
+def targets(sections):
+    """(what, target, reached or None)"""
+    found = []
+
+    def ratio(section, case, of, limit, what):
+        variants = sections.get(section, {}).get(case, {})
+        reached = net_ratio(variants, of, TEXTBOOK)
+        found.append((what + ", of the textbook's net cost", limit, reached and reached[0]))
+
+    ratio("packet", "1 port", OURS, 0.25, "test_run, one hot port")
+    ratio("packet", "65,536 ports", OURS, 0.1, "test_run, 65,536 ports")
+    ratio("packet", "65,536 ports", EVERY, 0.1, "test_run, 65,536 ports, a counter each")
+    ratio("live", "1 port", OURS, 0.4, "live, one hot port")
+    ratio("live", "60,000 random ports", OURS, 0.2, "live, 60,000 random ports")
+    ratio("live", "60,000 random ports, alone", OURS, 0.2, "live, 60,000 random ports, alone")
+    kinds = sections.get("kinds", {}).get("ns", {})
+    both = net_ratio(kinds, "IPv6 TCP", "IPv4 UDP")
+    found.append(("IPv6, of IPv4's net cost", 1.3, both and both[0]))
+    reads = [variants for case, variants in sections.get("read", {}).items()
+             if case.startswith("1000 active ports") and case.endswith(" 2 CPUs")]
+    whole = reads[0].get("tc_portbytes, the whole read") if reads else None
+    found.append(("read of 1,000 ports on 2 CPUs, ms", 0.5, whole and whole.median))
+    # By CPU time: what else the machine does takes time on the wall away from either.
+    for case, variants in sections.get("feel-cpu", {}).items():
+        if "nothing" in variants and "tc_portbytes" in variants:
+            without = variants["nothing"]
+            found.append(("CPU a packet through the router, %s, of that without" % case,
+                          1 + (without.high - without.low) / without.median,
+                          variants["tc_portbytes"].median / without.median))
+    return found
+
+
+def main():
+    about, notes, sections = read_samples(sys.argv[1])
+    print("tc_portbytes: what it costs")
+    print("===========================\n")
+    for name, value in about.items():
+        print("%-22s %s" % (name, value))
+    for note in notes:
+        print("note: " + note)
+    print("\nEach figure is the median of rounds in which all variants took turns; the quartiles")
+    print("show the spread. net: less the empty program's.")
+
+    reached = targets(sections)
+    print("\n0. Targets\n")
+    print("  %-62s %8s %8s" % ("", "at most", "reached"))
+    for what, limit, value in reached:
+        verdict = "not measured" if value is None else "" if value <= limit else "MISSED"
+        print("  %-62s %8.2f %8s  %s" % (what, limit,
+                                         "-" if value is None else "%.2f" % value, verdict))
+    for section, title in TITLES.items():
+        if section not in sections:
+            continue
+        print("\n" + title)
+        if section in ("packet", "live", "kinds"):
+            print_netted(sections[section])
+        else:
+            print_plain(sections[section])
+
+    with open(sys.argv[2], "w", encoding="utf-8") as file:
+        json.dump({
+            "about": about,
+            "notes": notes,
+            "targets": [{"what": what, "at_most": limit, "reached": value}
+                        for what, limit, value in reached],
+            "sections": {section: {case: {name.strip(): {
+                "median": series.median, "low": series.low, "high": series.high,
+                "number": len(series.values)} for name, series in variants.items()}
+                for case, variants in cases.items()} for section, cases in sections.items()},
+        }, file, indent=1)
+        file.write("\n")
+
+
+main()
