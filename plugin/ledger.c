@@ -137,6 +137,18 @@ static void credit_other(struct ledger *ledger, __u32 key, const struct pb_count
         credit(&ledger->fixed[PB_SLOT_OTHER(key / PB_PORTS)], delta);
 }
 
+/* One that owes would lose what it has yet to say: it may not end. */
+static bool may_end(const struct series *series) {
+    return series->up && !series->owes && is_zero(&series->late);
+}
+
+/* Ends a port's series before this read: what the read brought is in "other". */
+static void end_port(struct ledger *ledger, struct series *series) {
+    credit_other(ledger, series->key, &series->fresh);
+    series->fresh = (struct pb_counters){0};
+    end(series);
+}
+
 void ledger_book(void *context, __u32 slot, __u32 key, __u64 held,
                  const struct pb_counters *delta) {
     struct candidate *candidate = NULL;
@@ -229,15 +241,13 @@ static bool make_place(struct ledger *ledger, __u64 bytes, __u32 *up) {
     for (__u32 i = 0; i < ledger->ports_number; i++) {
         struct series *series = &ledger->ports[i];
 
-        if (series->up && series->kind == DYNAMIC && !series->owes && is_zero(&series->late) &&
+        if (may_end(series) && series->kind == DYNAMIC &&
             (!weakest || series->busy < weakest->busy))
             weakest = series;
     }
     if (!weakest || bytes / 2 <= weakest->busy)
         return false;
-    credit_other(ledger, weakest->key, &weakest->fresh);
-    weakest->fresh = (struct pb_counters){0};
-    end(weakest);
+    end_port(ledger, weakest);
     --*up;
     return true;
 }
@@ -277,13 +287,11 @@ void ledger_settle(struct ledger *ledger, __u64 now) {
             series->last = now;
         /* Rises at once, falls by a quarter a read: a pause is no reason to lose one's place. */
         series->busy = greater(bytes, series->busy - series->busy / 4);
-        if (series->up && series->kind != SELECTED && !series->owes && is_zero(&series->late) &&
+        if (may_end(series) && series->kind != SELECTED &&
             now - series->last >= ledger->policy.idle_timeout) {
             /* A port that listened once and is still busy comes back as others do, if it may. */
-            credit_other(ledger, series->key, &series->fresh);
-            series->fresh = (struct pb_counters){0};
+            end_port(ledger, series);
             series->kind = DYNAMIC;
-            end(series);
         }
         up += series->up && series->kind == DYNAMIC;
     }
