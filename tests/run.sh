@@ -54,6 +54,7 @@ fi
 
 if [ -z "$dir" ]; then
     dir=$(mktemp -d /var/tmp/tc_portbytes-tests.XXXXXX)
+    chmod 755 "$dir" # the tests without privileges load the plugin from there
     trap 'rm -rf "$dir"' EXIT
 fi
 export PB_CACHE=${PB_CACHE:-/var/cache/tc_portbytes} PB_LOGS=$dir/logs
