@@ -26,13 +26,19 @@
 const volatile __u32 link_header = ETH_HLEN;        /* bytes; 0: packets begin at L3 */
 const volatile __u32 port_in = PB_PORT_DESTINATION; /* enum pb_port */
 const volatile __u32 port_eg = PB_PORT_SOURCE;
+const volatile __u32 slots = PB_FIXED_SLOTS; /* of a CPU */
 
 struct pb_shared shared;
 
-/* max_entries (all slots of this interface) is set before loading. */
+/*
+ * The slots of CPU 0, then those of CPU 1, and so on: per-CPU counters that user space reads
+ * without a system call. A per-CPU map would have a pointer for each slot on the way, and one
+ * lock and copy for each when read. max_entries is set before loading.
+ */
 struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, PB_FIXED_SLOTS);
+    __uint(map_flags, BPF_F_MMAPABLE);
     __type(key, __u32);
     __type(value, struct pb_counters);
 } counters SEC(".maps");
@@ -255,13 +261,10 @@ static __always_inline __u64 slow_key(struct __sk_buff *skb, __u32 egress) {
  */
 __noinline __u32 take_slot(__u32 key) {
     __u32 other = PB_SLOT_OTHER(key / PB_PORTS);
-    __u64 head = SHARED(shared.head); /* before tail, else a full ring could look empty */
-    __u64 tail = SHARED(shared.tail);
     struct ring_lock *ring;
     __u32 zero = 0, answer, slot;
+    __u64 head;
 
-    if (head >= tail) /* with no slot left, this is all that a packet pays */
-        return other;
     ring = bpf_map_lookup_elem(&ring_lock, &zero);
     if (!ring)
         return other;
@@ -399,7 +402,8 @@ static __always_inline int count(struct __sk_buff *skb, __u32 egress) {
     struct wire wire = {.packets = 1, .bytes = skb->len};
     struct pb_counters *counter;
     struct found found;
-    __u32 slot;
+    __u32 slot, none;
+    __u64 head;
 
     if (!fast_key(skb, egress, &found)) {
         __u64 slow = slow_key(skb, egress);
@@ -412,15 +416,25 @@ static __always_inline int count(struct __sk_buff *skb, __u32 egress) {
             found.key = PB_KEY_NONIP;
     }
 
+    /*
+     * No branch on whether the port has a slot: with more ports than slots that goes either
+     * way at random. Nor a call when there is none to take, which costs more than the rest.
+     */
     slot = SHARED(shared.table[found.key]);
-    if (!slot)
+    head = SHARED(shared.head); /* before tail, else a full ring could look empty */
+    none = (slot - 1) >> 31;    /* 1 or 0 */
+    asm volatile("" : "+r"(none));
+    if (none & (__u32)((head - SHARED(shared.tail)) >> 63)) /* tail is beyond head */
         slot = take_slot(found.key);
+    else
+        slot |= PB_SLOT_OTHER(found.key / PB_PORTS) & -none;
 
     if (skb->gso_size)
         wire = wire_of_gso(skb, found, egress);
     if (skb->vlan_present) /* a tag in metadata: 4 bytes of every packet on the wire */
         wire.bytes += wire.packets * 4;
 
+    slot += bpf_get_smp_processor_id() * slots;
     counter = bpf_map_lookup_elem(&counters, &slot);
     if (!counter)
         return TC_ACT_UNSPEC;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -30,9 +31,9 @@
 #define FILTER_PRIORITY 1
 #define FILTER_HANDLE   0x70627970 /* "pbyp" */
 
-/* Atomics with a result are in 5.12, batch look-up on per-CPU arrays in 5.13 (f008d732ab18). */
+/* Which brought atomics with a result. */
 #define KERNEL_MAJOR 5
-#define KERNEL_MINOR 13
+#define KERNEL_MINOR 12
 
 enum direction { INGRESS, EGRESS, DIRECTIONS };
 
@@ -50,12 +51,11 @@ struct meter {
     struct attachment attachments[DIRECTIONS];
     char name[64];
     int interface;
-    bool made_qdisc; /* clsact: it is there because of us */
-    __u32 slots;
-    int cpus;                  /* possible ones: what the kernel fills in */
-    __u32 step;                /* slots read by one system call */
-    struct pb_counters *batch; /* step * cpus */
-    __u32 *batch_keys;         /* step; the kernel wants to say which they were */
+    bool made_qdisc;                    /* clsact: it is there because of us */
+    __u32 slots;                        /* in the map, of one CPU */
+    int cpus;                           /* numbers that a CPU may have */
+    const struct pb_counters *counters; /* the map: all slots of a CPU, then the next CPU's */
+    size_t counters_size;
 };
 
 /* ---- what libbpf says ---- */
@@ -191,6 +191,28 @@ static int refused(const char *name, int error) {
     return error;
 }
 
+#define POSSIBLE_CPUS "/sys/devices/system/cpu/possible"
+
+/* CPUs share no cache line of counters. */
+#define SLOTS_OF_LINE (PB_LINE / sizeof(struct pb_counters))
+
+/*
+ * One more than the highest number that a CPU may have here. Not their count: there may be
+ * gaps, and a CPU beyond the counters would not count.
+ */
+static int cpu_numbers(void) {
+    FILE *file = fopen(POSSIBLE_CPUS, "re"); /* "0-63", "0,2-3" */
+    int last = -1;
+    char separator;
+
+    if (!file)
+        return -errno;
+    while (fscanf(file, "%d", &last) == 1 && fscanf(file, "%c", &separator) == 1)
+        ;
+    fclose(file);
+    return last < 0 ? -EINVAL : last + 1;
+}
+
 static int load_object(struct meter *meter, const struct meter_settings *settings) {
     struct tc_portbytes_bpf *object = tc_portbytes_bpf__open();
     struct bpf_program *programs[DIRECTIONS];
@@ -199,7 +221,6 @@ static int load_object(struct meter *meter, const struct meter_settings *setting
     if (!object)
         return -errno;
     meter->object = object;
-    meter->attachments[INGRESS].link = meter->attachments[EGRESS].link = -1;
     object->rodata->link_header = settings->link_header;
     object->rodata->port_in = settings->port_in;
     object->rodata->port_eg = settings->port_eg;
@@ -207,7 +228,9 @@ static int load_object(struct meter *meter, const struct meter_settings *setting
     programs[EGRESS] = object->progs.tc_portbytes_eg;
     bpf_program__set_autoload(programs[INGRESS], settings->ingress);
     bpf_program__set_autoload(programs[EGRESS], settings->egress);
-    error = bpf_map__set_max_entries(object->maps.counters, settings->slots);
+    object->rodata->slots = meter->slots;
+    meter->counters_size = sizeof(struct pb_counters) * meter->slots * meter->cpus;
+    error = bpf_map__set_max_entries(object->maps.counters, meter->slots * meter->cpus);
     if (!error)
         error = tc_portbytes_bpf__load(object);
     if (error)
@@ -231,11 +254,9 @@ static int load_object(struct meter *meter, const struct meter_settings *setting
     return 0;
 }
 
-/* One read's buffer stays around this size, however many CPUs there are. */
-#define BATCH_BYTES (256u * 1024)
-
 int meter_open(struct meter **out, const char *name, const struct meter_settings *settings) {
     struct meter *meter;
+    void *counters;
     int error = check_kernel(name);
 
     if (error)
@@ -244,6 +265,15 @@ int meter_open(struct meter **out, const char *name, const struct meter_settings
     if (!meter)
         return -ENOMEM;
     snprintf(meter->name, sizeof(meter->name), "%s", name);
+    meter->attachments[INGRESS].link = meter->attachments[EGRESS].link = -1;
+    meter->slots = (settings->slots + SLOTS_OF_LINE - 1) / SLOTS_OF_LINE * SLOTS_OF_LINE;
+    meter->cpus = cpu_numbers();
+    if (meter->cpus < 1) {
+        pb_log(LOG_ERR, "%s: cannot read %s: %s.", name, POSSIBLE_CPUS, strerror(-meter->cpus));
+        error = meter->cpus;
+        free(meter);
+        return error;
+    }
 
     keep_lines();
     error = load_object(meter, settings);
@@ -254,22 +284,13 @@ int meter_open(struct meter **out, const char *name, const struct meter_settings
     }
     tell_kept(name, -1);
 
-    meter->slots = settings->slots;
-    meter->cpus = libbpf_num_possible_cpus();
-    if (meter->cpus < 1) {
-        error = meter->cpus ? meter->cpus : -EINVAL;
+    counters = mmap(NULL, meter->counters_size, PROT_READ, MAP_SHARED,
+                    bpf_map__fd(meter->object->maps.counters), 0);
+    if (counters == MAP_FAILED) {
+        error = -errno;
         goto fail;
     }
-    meter->step = BATCH_BYTES / (sizeof(struct pb_counters) * meter->cpus);
-    if (meter->step < 1)
-        meter->step = 1;
-    if (meter->step > meter->slots)
-        meter->step = meter->slots;
-    meter->batch = calloc(meter->step * (size_t)meter->cpus, sizeof(*meter->batch));
-    meter->batch_keys = calloc(meter->step, sizeof(*meter->batch_keys));
-    error = -ENOMEM;
-    if (!meter->batch || !meter->batch_keys)
-        goto fail;
+    meter->counters = counters;
     *out = meter;
     return 0;
 
@@ -284,8 +305,8 @@ void meter_close(struct meter *meter) {
         return;
     meter_detach(meter);
     tc_portbytes_bpf__destroy(meter->object);
-    free(meter->batch);
-    free(meter->batch_keys);
+    if (meter->counters)
+        munmap((void *)meter->counters, meter->counters_size);
     free(meter);
 }
 
@@ -528,35 +549,19 @@ int meter_check(struct meter *meter) {
 
 /* ---- reading ---- */
 
-int meter_read(struct meter *meter, struct pb_counters *counters, __u32 slots) {
-    int map = bpf_map__fd(meter->object->maps.counters);
-    __u32 slot = 0, last;
+void meter_read(const struct meter *meter, struct pb_counters *counters, __u32 slots) {
+    memset(counters, 0, slots * sizeof(*counters));
+    for (int c = 0; c < meter->cpus; c++) {
+        const volatile struct pb_counters *cpu = meter->counters + (size_t)c * meter->slots;
 
-    while (slot < slots) {
-        __u32 number = slots - slot < meter->step ? slots - slot : meter->step;
-        __u32 previous = slot - 1; /* the kernel begins behind it */
-        int error = bpf_map_lookup_batch(map, slot ? &previous : NULL, &last, meter->batch_keys,
-                                         meter->batch, &number, NULL);
-
-        if (error && error != -ENOENT) /* -ENOENT: these were the last */
-            return error;
-        if (number == 0)
-            return -EIO;
-        for (__u32 i = 0; i < number; i++, slot++) {
-            const struct pb_counters *cpu = &meter->batch[(size_t)i * meter->cpus];
-            struct pb_counters sum = {0};
-
-            for (int c = 0; c < meter->cpus; c++) {
-                sum.rx_bytes += cpu[c].rx_bytes;
-                sum.rx_packets += cpu[c].rx_packets;
-                sum.tx_bytes += cpu[c].tx_bytes;
-                sum.tx_packets += cpu[c].tx_packets;
-            }
-            counters[slot] = sum;
+        for (__u32 slot = 0; slot < slots; slot++) {
+            counters[slot].rx_bytes += cpu[slot].rx_bytes;
+            counters[slot].rx_packets += cpu[slot].rx_packets;
+            counters[slot].tx_bytes += cpu[slot].tx_bytes;
+            counters[slot].tx_packets += cpu[slot].tx_packets;
         }
     }
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return 0;
 }
 
 int meter_grace_period(void) {

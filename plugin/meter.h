@@ -24,7 +24,7 @@ struct meter_settings {
 };
 
 /*
- * Loads an object, unattached: `name` is for messages. Needs kernel 5.13,
+ * Loads an object, unattached: `name` is for messages. Needs kernel 5.12,
  * CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. -EPERM and -EOPNOTSUPP mean that no
  * other interface would fare better.
  */
@@ -64,7 +64,7 @@ void meter_sweep(int interface);
  * `number` slots, at most as many as in the settings. Followed by a full fence, so that what is
  * read from the shared memory afterwards is not older.
  */
-int meter_read(struct meter *meter, struct pb_counters *counters, __u32 number);
+void meter_read(const struct meter *meter, struct pb_counters *counters, __u32 number);
 
 /*
  * Waits until no CPU runs a classifier that began before the call, of any meter:

@@ -39,7 +39,6 @@ struct interface {
     unsigned farewells; /* reads that still say its series after it has gone */
     __u64 gone;         /* monotonic ns; 0: not gone */
     bool loopback;      /* listeners on loopback addresses can be reached through it */
-    bool read_failed;   /* said already */
     __u64 repair_at;    /* not before then */
     char name[IFNAMSIZ];
 };
@@ -250,16 +249,13 @@ static int engine_open(struct engine *out, const struct monitor *monitor,
 }
 
 /* With the lock. Books what the interface counted since the last read. */
-static int book(struct monitor *monitor, struct interface *interface) {
+static void book(struct monitor *monitor, struct interface *interface) {
     struct slots *slots = interface->engine.slots;
-    int error = meter_read(interface->engine.meter, monitor->counters, slots_number(slots));
 
-    if (error)
-        return error;
+    meter_read(interface->engine.meter, monitor->counters, slots_number(slots));
     slots_book(slots, monitor->counters, ledger_book, interface->ledger);
     slots_release(slots);
     ledger_settle(interface->ledger, monotonic());
-    return 0;
 }
 
 /* ---- interfaces come and go ---- */
@@ -623,21 +619,11 @@ static void repair(struct interface *interface) {
                interface->name);
 }
 
-static int read_interface(struct monitor *monitor, struct interface *interface) {
-    int error;
-
+static void read_interface(struct monitor *monitor, struct interface *interface) {
     repair(interface);
     serve_listeners(monitor, interface); /* before booking: theirs from this read on */
-    error = book(monitor, interface);
-    if (error) {
-        if (!interface->read_failed)
-            pb_log(LOG_ERR, "%s: cannot read the counters: %s.", interface->name, strerror(-error));
-        interface->read_failed = true;
-        return error;
-    }
-    interface->read_failed = false;
+    book(monitor, interface);
     slots_choose(interface->engine.slots, ledger_keeps, interface->ledger);
-    return 0;
 }
 
 struct speaker {
@@ -665,25 +651,16 @@ static void say_interface(struct interface *interface, monitor_say_fn *say, void
         ledger_rest(interface->ledger);
 }
 
-int monitor_read(struct monitor *monitor, __u64 interval, monitor_say_fn *say, void *context) {
-    int error = 0, last = 0;
-    unsigned read = 0;
-
+void monitor_read(struct monitor *monitor, __u64 interval, monitor_say_fn *say, void *context) {
     pthread_mutex_lock(&monitor->lock);
     follow_ephemeral_range(monitor);
     look_for_listeners(monitor);
     withdraw(monitor, interval);
     for (struct interface *i = monitor->interfaces; i; i = i->next) {
-        if (i->engine.meter) {
-            error = read_interface(monitor, i);
-            if (error)
-                last = error;
-            else
-                read++;
-        }
+        if (i->engine.meter)
+            read_interface(monitor, i);
         say_interface(i, say, context);
     }
     limit_gone(monitor);
     pthread_mutex_unlock(&monitor->lock);
-    return read ? 0 : last;
 }

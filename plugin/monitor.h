@@ -32,10 +32,7 @@ void monitor_stop(struct monitor *monitor);
 typedef void monitor_say_fn(void *context, const char *interface, const char *instance,
                             const struct pb_counters *total);
 
-/*
- * Reads every interface and says every series. interval: nanoseconds between
- * reads. Negative errno: nothing could be read at all.
- */
-int monitor_read(struct monitor *monitor, __u64 interval, monitor_say_fn *say, void *context);
+/* Reads every interface and says every series. interval: nanoseconds between reads. */
+void monitor_read(struct monitor *monitor, __u64 interval, monitor_say_fn *say, void *context);
 
 #endif

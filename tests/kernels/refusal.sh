@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# refusal.sh: on a kernel older than 5.13 the plugin says so in one sentence,
+# refusal.sh: on a kernel older than 5.12 the plugin says so in one sentence,
 # leaves nothing behind, and collectd goes on with its other plugins.
 # Guest only. PB_PLUGIN, PB_COLLECTD, PB_COLLECTD_PLUGINS, PB_TYPESDB as in run.sh.
 set -uo pipefail
@@ -74,7 +74,7 @@ said() {
         grep -vE '\] plugin_[a-z_]+: |Initialization of plugin'
 }
 one_sentence() { [[ $(said | wc -l) == 1 ]]; }
-names_kernel() { said | grep -cE '(^|[^0-9.])5\.13([^0-9.]|[.]?$)' >/dev/null; }
+names_kernel() { said | grep -cE '(^|[^0-9.])5\.12([^0-9.]|[.]?$)' >/dev/null; }
 no_dump() { ! grep -qE 'BPF_STX|reserved fields|processed [0-9]+ insns|BEGIN PROG LOAD LOG|R[0-9]+=' "$work/log"; }
 no_programs() { [[ $(bpftool -j prog show | grep -o '"type":"sched_cls"' | wc -l) == 0 ]]; }
 no_qdisc() { ! tc qdisc show | grep -qE 'clsact|ingress'; }
@@ -85,7 +85,7 @@ is_gone() { ! kill -0 "$daemon" 2>/dev/null; }
 daemon=$!
 check "collectd goes on: plugin $other is read and written" until_true 40 goes_on
 check "the plugin says one sentence" one_sentence
-check "which names 5.13 as the oldest kernel" names_kernel
+check "which names 5.12 as the oldest kernel" names_kernel
 check "no verifier log" no_dump
 check "no BPF program stays loaded" no_programs
 check "no qdisc was made" no_qdisc

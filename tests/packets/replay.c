@@ -104,6 +104,7 @@ static struct run runs[BATCH];
 static unsigned int pending;
 static struct pb_counters before[SLOTS], after[SLOTS];
 static struct pb_counters *per_cpu;
+static __u32 *places; /* of them in the map */
 
 static char source[4096] = "?";
 static unsigned long frames, done, on_device, refused, differences;
@@ -158,27 +159,24 @@ static const char *key_name(__u32 key) {
 
 /* Sums the counters of all slots over all CPUs into out. */
 static void read_counters(struct pb_counters out[SLOTS]) {
-    static __u32 slots[SLOTS];
     LIBBPF_OPTS(bpf_map_batch_opts, opts);
-    __u32 next, count = SLOTS;
+    __u32 next, count = SLOTS * (__u32)cpus;
 
-    if (bpf_map_lookup_batch(bpf_map__fd(skel->maps.counters), NULL, &next, slots, per_cpu, &count,
+    if (bpf_map_lookup_batch(bpf_map__fd(skel->maps.counters), NULL, &next, places, per_cpu, &count,
                              &opts) != 0 &&
         errno != ENOENT)
         die("reading the counters: %s", strerror(errno));
-    if (count != SLOTS)
-        die("%u slots read instead of %u", count, SLOTS);
+    if (count != SLOTS * (__u32)cpus)
+        die("%u counters read instead of %u", count, SLOTS * (__u32)cpus);
     memset(out, 0, SLOTS * sizeof(*out));
-    for (__u32 i = 0; i < SLOTS; i++) {
-        for (int cpu = 0; cpu < cpus; cpu++) {
-            const struct pb_counters *one = &per_cpu[i * (__u32)cpus + (__u32)cpu];
-            struct pb_counters *sum = &out[slots[i]];
+    for (__u32 i = 0; i < count; i++) {
+        const struct pb_counters *one = &per_cpu[i];
+        struct pb_counters *sum = &out[places[i] % SLOTS];
 
-            sum->rx_bytes += one->rx_bytes;
-            sum->rx_packets += one->rx_packets;
-            sum->tx_bytes += one->tx_bytes;
-            sum->tx_packets += one->tx_packets;
-        }
+        sum->rx_bytes += one->rx_bytes;
+        sum->rx_packets += one->rx_packets;
+        sum->tx_bytes += one->tx_bytes;
+        sum->tx_packets += one->tx_packets;
     }
 }
 
@@ -571,7 +569,11 @@ static void load(const char *count_by) {
     skel->rodata->link_header = link_header;
     skel->rodata->port_in = policies[policy].port[IN];
     skel->rodata->port_eg = policies[policy].port[EG];
-    err = bpf_map__set_max_entries(skel->maps.counters, SLOTS);
+    cpus = libbpf_num_possible_cpus();
+    if (cpus <= 0)
+        die("number of CPUs: %s", strerror(-cpus));
+    skel->rodata->slots = SLOTS;
+    err = bpf_map__set_max_entries(skel->maps.counters, SLOTS * (__u32)cpus);
     if (err == 0)
         err = tc_portbytes_bpf__load(skel);
     if (err != 0)
@@ -586,11 +588,9 @@ static void load(const char *count_by) {
         die("no memory of fragments in the object");
     for (__u32 key = 0; key < PB_KEYS; key++)
         skel->bss->shared.table[key] = WRONG;
-    cpus = libbpf_num_possible_cpus();
-    if (cpus <= 0)
-        die("number of CPUs: %s", strerror(-cpus));
     per_cpu = calloc((size_t)SLOTS * (size_t)cpus, sizeof(*per_cpu));
-    if (per_cpu == NULL)
+    places = calloc((size_t)SLOTS * (size_t)cpus, sizeof(*places));
+    if (per_cpu == NULL || places == NULL)
         die("no memory");
     read_counters(before);
 }
@@ -651,5 +651,6 @@ int main(int argc, char **argv) {
            differences, on_device, refused);
     tc_portbytes_bpf__destroy(skel);
     free(per_cpu);
+    free(places);
     return differences != 0;
 }
