@@ -220,6 +220,10 @@ static int on_idle_timeout(struct settings *settings, const oconfig_item_t *item
     return error;
 }
 
+static int on_persist(struct settings *settings, const oconfig_item_t *item) {
+    return get_boolean(item, &settings->persist);
+}
+
 /* A decimal port number at *text, which is moved behind it. -1: none. */
 static long port_number(const char **text) {
     char *end;
@@ -342,12 +346,19 @@ static const struct option {
     int (*on)(struct settings *settings, const oconfig_item_t *item);
     bool repeatable;
 } options[] = {
-    {"Interface", on_interface, true},         {"IgnoreSelected", on_ignore_selected, false},
-    {"Direction", on_direction, false},        {"CountBy", on_count_by, false},
-    {"MaxPorts", on_max_ports, false},         {"FoldEphemeral", on_fold_ephemeral, false},
-    {"MinBytes", on_min_bytes, false},         {"Port", on_port, true},
-    {"DynamicPorts", on_dynamic_ports, false}, {"ListeningPorts", on_listening_ports, false},
-    {"TopPorts", on_top_ports, false},         {"IdleTimeout", on_idle_timeout, false},
+    {"Interface", on_interface, true},
+    {"IgnoreSelected", on_ignore_selected, false},
+    {"Direction", on_direction, false},
+    {"CountBy", on_count_by, false},
+    {"MaxPorts", on_max_ports, false},
+    {"FoldEphemeral", on_fold_ephemeral, false},
+    {"MinBytes", on_min_bytes, false},
+    {"Port", on_port, true},
+    {"DynamicPorts", on_dynamic_ports, false},
+    {"ListeningPorts", on_listening_ports, false},
+    {"TopPorts", on_top_ports, false},
+    {"IdleTimeout", on_idle_timeout, false},
+    {"Persist", on_persist, false},
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))

@@ -339,6 +339,59 @@ void ledger_rest(struct ledger *ledger) {
         end(&ledger->ports[i]);
 }
 
+/* ---- for another process ---- */
+
+struct saved {
+    __u32 ports_number;
+    __u32 made[SELECTED + 1];
+    struct series fixed[PB_FIXED_SLOTS];
+    struct series ports[];
+};
+
+size_t ledger_saved_size(const struct ledger_policy *policy, __u32 selected) {
+    /* Each kind has its limit, see have_series. */
+    return sizeof(struct saved) +
+           (2 * (size_t)policy->max_series + selected) * sizeof(struct series);
+}
+
+void ledger_save(const struct ledger *ledger, void *to) {
+    struct saved *saved = to;
+
+    saved->ports_number = ledger->ports_number;
+    memcpy(saved->made, ledger->made, sizeof(saved->made));
+    memcpy(saved->fixed, ledger->fixed, sizeof(saved->fixed));
+    if (ledger->ports_number)
+        memcpy(saved->ports, ledger->ports, ledger->ports_number * sizeof(saved->ports[0]));
+}
+
+/* The new collectd does not know the series; the old one may have ended before it was told. */
+static void resume(struct series *series) {
+    series->spoken = false;
+    series->owes = series->up;
+}
+
+int ledger_restore(struct ledger *ledger, const void *from) {
+    const struct saved *saved = from;
+    struct series *ports = calloc(saved->ports_number + 1, sizeof(*ports));
+
+    if (!ports)
+        return -ENOMEM;
+    free(ledger->ports);
+    ledger->ports = ports;
+    ledger->ports_number = saved->ports_number;
+    ledger->ports_room = saved->ports_number + 1;
+    memcpy(ledger->made, saved->made, sizeof(ledger->made));
+    memcpy(ledger->fixed, saved->fixed, sizeof(ledger->fixed));
+    memcpy(ports, saved->ports, saved->ports_number * sizeof(*ports));
+    for (__u32 slot = 0; slot < PB_FIXED_SLOTS; slot++)
+        resume(&ledger->fixed[slot]);
+    for (__u32 i = 0; i < ledger->ports_number; i++) {
+        resume(&ports[i]);
+        ledger->port_of[ports[i].key] = i + 1;
+    }
+    return 0;
+}
+
 /*
  * IANA's keywords in lower case (Assigned Internet Protocol Numbers) of those
  * protocols that <netinet/in.h> has a constant for.

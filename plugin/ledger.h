@@ -9,7 +9,7 @@
  * transport's "other" and stays there.
  *
  * Per read: ledger_book for every slot that carried something, ledger_listening for
- * every listening port, ledger_settle once, ledger_say once.
+ * every listening port, ledger_settle once, [ledger_save], ledger_say once.
  *
  * A series that comes up says its old total (0 when new) at that read; what the
  * read brought follows with the next one, because collectd has no rate for the
@@ -21,6 +21,7 @@
 #define PB_LEDGER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "tc_portbytes.h"
 
@@ -51,6 +52,16 @@ void ledger_settle(struct ledger *ledger, __u64 now);
 
 /* Whether key is a series of its own now: its slot is worth keeping. */
 bool ledger_keeps(void *ledger, __u32 key);
+
+/*
+ * For another process: ledger_save writes at most ledger_saved_size() bytes, of which
+ * ledger_restore makes a fresh ledger go on. `selected`: how many keys ledger_select is ever
+ * called with. To be saved after ledger_settle and before ledger_say: what was said may not be
+ * more than what was saved. -ENOMEM.
+ */
+size_t ledger_saved_size(const struct ledger_policy *policy, __u32 selected);
+void ledger_save(const struct ledger *ledger, void *to);
+int ledger_restore(struct ledger *ledger, const void *from);
 
 /* One call for each series that is up; totals only ever grow. */
 typedef void ledger_say_fn(void *context, const char *instance, const struct pb_counters *total);

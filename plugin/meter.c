@@ -11,12 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "netlink.h"
+#include "pins.h"
+#include "snapshot.h"
 #include "tc_portbytes.skel.h"
 
 /*
@@ -26,6 +29,7 @@
 #define ATTACH_TCX_INGRESS ((enum bpf_attach_type)46)
 #define ATTACH_TCX_EGRESS  ((enum bpf_attach_type)47)
 #define FLAG_BEFORE        (1u << 3) /* BPF_F_BEFORE, alone: before all others */
+#define LINK_TYPE_TCX      11        /* BPF_LINK_TYPE_TCX */
 
 /* clsact: the first priority there is, and a handle that others will not pick by chance. */
 #define FILTER_PRIORITY 1
@@ -56,6 +60,9 @@ struct meter {
     int cpus;                           /* numbers that a CPU may have */
     const struct pb_counters *counters; /* the map: all slots of a CPU, then the next CPU's */
     size_t counters_size;
+    char pins[PINS_PATH]; /* "": nothing outlives the process */
+    void *state;
+    size_t state_size;
 };
 
 /* ---- what libbpf says ---- */
@@ -213,10 +220,139 @@ static int cpu_numbers(void) {
     return last < 0 ? -EINVAL : last + 1;
 }
 
+/* ---- what outlives the process ---- */
+
+static const char *const direction_names[] = {[INGRESS] = "ingress", [EGRESS] = "egress"};
+
+/* The maps, and what they are called where they are pinned. */
+#define MAPS 4
+static void list_maps(const struct meter *meter, struct bpf_map *maps[MAPS],
+                      const char *names[MAPS]) {
+    maps[0] = meter->object->maps.counters, names[0] = "counters";
+    maps[1] = meter->object->maps.bss, names[1] = "shared";
+    maps[2] = meter->object->maps.ring_lock, names[2] = "ring_lock";
+    maps[3] = meter->object->maps.fragments, names[3] = "fragments";
+}
+
+static void pin_path(const struct meter *meter, const char *name, char path[2 * PINS_PATH]) {
+    snprintf(path, 2 * PINS_PATH, "%s/%s", meter->pins, name);
+}
+
+static int get_pinned(const struct meter *meter, const char *name) {
+    char path[2 * PINS_PATH];
+
+    pin_path(meter, name, path);
+    return bpf_obj_get(path);
+}
+
+static int pin(const struct meter *meter, const char *name, int fd) {
+    char path[2 * PINS_PATH];
+
+    pin_path(meter, name, path);
+    unlink(path);
+    return bpf_obj_pin(fd, path);
+}
+
+static void unpin(const struct meter *meter, const char *name) {
+    char path[2 * PINS_PATH];
+
+    pin_path(meter, name, path);
+    unlink(path);
+}
+
+#define STATE_PAGE 4096u
+
+static __u32 state_pages(const struct meter *meter) {
+    return (meter->state_size + STATE_PAGE - 1) / STATE_PAGE;
+}
+
+static int map_state(struct meter *meter, int fd) {
+    void *state = mmap(NULL, meter->state_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (state == MAP_FAILED)
+        return -errno;
+    meter->state = state;
+    return 0;
+}
+
+/* Whether the state that is pinned is of these settings. */
+static bool find_state(struct meter *meter, __u64 fingerprint) {
+    int fd = get_pinned(meter, "state");
+    struct bpf_map_info info = {0};
+    __u32 length = sizeof(info);
+    bool fits = false, used = false;
+
+    if (fd < 0)
+        return false;
+    if (bpf_obj_get_info_by_fd(fd, &info, &length) == 0) {
+        fits = info.type == BPF_MAP_TYPE_ARRAY && info.value_size == STATE_PAGE &&
+               info.max_entries == state_pages(meter) && map_state(meter, fd) == 0;
+        used = !fits || snapshot_is_there(meter->state);
+    }
+    close(fd);
+    if (fits && snapshot_latest(meter->state, meter->state_size, fingerprint))
+        return true;
+    if (fits)
+        munmap(meter->state, meter->state_size);
+    meter->state = NULL;
+    if (used)
+        pb_log(LOG_NOTICE,
+               "%s: what was pinned is of other settings or of another version; the counters "
+               "begin anew.",
+               meter->name);
+    return false;
+}
+
+/* The object shall use the maps that are pinned. False: it can't, they aren't all there. */
+static bool adopt_maps(struct meter *meter) {
+    struct bpf_map *maps[MAPS];
+    const char *names[MAPS];
+    bool all = true;
+
+    list_maps(meter, maps, names);
+    for (int i = 0; i < MAPS && all; i++) {
+        int fd = get_pinned(meter, names[i]);
+
+        all = fd >= 0 && bpf_map__reuse_fd(maps[i], fd) == 0;
+        if (fd >= 0)
+            close(fd);
+    }
+    return all;
+}
+
+/* Pins what was made just now. Attachments that are pinned stay, to be taken over. */
+static int pin_maps(struct meter *meter) {
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+    struct bpf_map *maps[MAPS];
+    const char *names[MAPS];
+    int fd, error = 0;
+
+    if (mkdir(meter->pins, 0700) && errno != EEXIST)
+        return -errno;
+    unpin(meter, "state"); /* first: without it the others are void */
+    list_maps(meter, maps, names);
+    for (int i = 0; i < MAPS && !error; i++)
+        error = pin(meter, names[i], bpf_map__fd(maps[i]));
+    if (error)
+        return error;
+    fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "pb_state", sizeof(__u32), STATE_PAGE,
+                        state_pages(meter), &options);
+    if (fd < 0)
+        return fd;
+    error = map_state(meter, fd);
+    if (!error)
+        error = pin(meter, "state", fd);
+    close(fd);
+    return error;
+}
+
+/* ---- loading ---- */
+
 static int load_object(struct meter *meter, const struct meter_settings *settings) {
     struct tc_portbytes_bpf *object = tc_portbytes_bpf__open();
     struct bpf_program *programs[DIRECTIONS];
-    int error;
+    bool found;
+    int error = 0;
 
     if (!object)
         return -errno;
@@ -230,9 +366,20 @@ static int load_object(struct meter *meter, const struct meter_settings *setting
     bpf_program__set_autoload(programs[EGRESS], settings->egress);
     object->rodata->slots = meter->slots;
     meter->counters_size = sizeof(struct pb_counters) * meter->slots * meter->cpus;
-    error = bpf_map__set_max_entries(object->maps.counters, meter->slots * meter->cpus);
+    found = *meter->pins && find_state(meter, settings->fingerprint);
+    if (found && !adopt_maps(meter)) { /* somebody removed some: the rest is of no use */
+        unpin(meter, "state");
+        munmap(meter->state, meter->state_size);
+        meter->state = NULL;
+        tc_portbytes_bpf__destroy(object);
+        return load_object(meter, settings);
+    }
+    if (!found)
+        error = bpf_map__set_max_entries(object->maps.counters, meter->slots * meter->cpus);
     if (!error)
         error = tc_portbytes_bpf__load(object);
+    if (!error && *meter->pins && !found)
+        error = pin_maps(meter);
     if (error)
         return error;
 
@@ -266,6 +413,9 @@ int meter_open(struct meter **out, const char *name, const struct meter_settings
         return -ENOMEM;
     snprintf(meter->name, sizeof(meter->name), "%s", name);
     meter->attachments[INGRESS].link = meter->attachments[EGRESS].link = -1;
+    if (settings->pins)
+        snprintf(meter->pins, sizeof(meter->pins), "%s", settings->pins);
+    meter->state_size = settings->state;
     meter->slots = (settings->slots + SLOTS_OF_LINE - 1) / SLOTS_OF_LINE * SLOTS_OF_LINE;
     meter->cpus = cpu_numbers();
     if (meter->cpus < 1) {
@@ -279,6 +429,7 @@ int meter_open(struct meter **out, const char *name, const struct meter_settings
     error = load_object(meter, settings);
     if (error) {
         error = refused(name, error);
+        meter_leave(meter);
         meter_close(meter);
         return error;
     }
@@ -296,6 +447,7 @@ int meter_open(struct meter **out, const char *name, const struct meter_settings
 
 fail:
     pb_log(LOG_ERR, "%s: %s.", name, strerror(-error));
+    meter_leave(meter);
     meter_close(meter);
     return error;
 }
@@ -307,7 +459,30 @@ void meter_close(struct meter *meter) {
     tc_portbytes_bpf__destroy(meter->object);
     if (meter->counters)
         munmap((void *)meter->counters, meter->counters_size);
+    if (meter->state)
+        munmap(meter->state, meter->state_size);
+    if (*meter->pins)
+        pins_remove(meter->pins);
     free(meter);
+}
+
+void meter_leave(struct meter *meter) {
+    if (!*meter->pins)
+        return;
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        struct attachment *attachment = &meter->attachments[direction];
+
+        if (attachment->link >= 0)
+            close(attachment->link);
+        attachment->link = -1;
+        attachment->handle = 0;
+    }
+    meter->made_qdisc = false;
+    meter->pins[0] = 0;
+}
+
+void *meter_state(struct meter *meter) {
+    return meter->state;
 }
 
 struct pb_shared *meter_shared(struct meter *meter) {
@@ -327,15 +502,50 @@ static bool has_tcx(int interface) {
     return bpf_prog_query(interface, ATTACH_TCX_INGRESS, 0, NULL, NULL, &number) != -EINVAL;
 }
 
-static int tcx_attach(struct meter *meter, struct attachment *attachment) {
-    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = FLAG_BEFORE);
-    int link =
-        bpf_link_create(attachment->program, meter->interface, tcx_type(attachment), &options);
+/* The link that another process pinned gets our program, without a gap. -ENOENT: none there. */
+static int tcx_take_over(struct meter *meter, struct attachment *attachment) {
+    int link = get_pinned(meter, direction_names[attachment->direction]);
+    struct bpf_link_info info = {0};
+    __u32 length = sizeof(info);
 
     if (link < 0)
-        return link;
+        return -ENOENT;
+    /* info.tcx.ifindex has the place of info.xdp.ifindex; it is 0 once the interface has gone. */
+    if (bpf_obj_get_info_by_fd(link, &info, &length) || info.type != LINK_TYPE_TCX ||
+        info.xdp.ifindex != (__u32)meter->interface ||
+        bpf_link_update(link, attachment->program, NULL)) {
+        close(link);
+        unpin(meter, direction_names[attachment->direction]);
+        return -ENOENT;
+    }
     attachment->link = link;
     return 0;
+}
+
+static int tcx_attach(struct meter *meter, struct attachment *attachment) {
+    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = FLAG_BEFORE);
+    int link, error = 0;
+
+    if (*meter->pins && tcx_take_over(meter, attachment) == 0)
+        return 0;
+    link = bpf_link_create(attachment->program, meter->interface, tcx_type(attachment), &options);
+    if (link < 0)
+        return link;
+    if (*meter->pins)
+        error = pin(meter, direction_names[attachment->direction], link);
+    if (error)
+        close(link);
+    else
+        attachment->link = link;
+    return error;
+}
+
+static void tcx_detach(struct meter *meter, struct attachment *attachment) {
+    if (*meter->pins)
+        unpin(meter, direction_names[attachment->direction]);
+    if (attachment->link >= 0)
+        close(attachment->link);
+    attachment->link = -1;
 }
 
 /* Far more than sane hosts attach; the kernel fills in as many as fit. */
@@ -458,20 +668,24 @@ static void remove_qdisc(int interface) {
     bpf_tc_hook_destroy(&hook);
 }
 
+/* Whether a killed daemon's filter was there; it has gone then. */
+static bool sweep(int interface, enum direction direction) {
+    struct bpf_tc_hook hook = hook_of(interface, direction);
+    LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+    __u32 id;
+
+    return filter_program(&hook, FILTER_HANDLE, FILTER_PRIORITY, &id) == 0 && is_classifier(id) &&
+           bpf_tc_detach(&hook, &options) == 0;
+}
+
 void meter_sweep(int interface) {
     bool swept = false;
 
     if (has_tcx(interface)) /* whose links die with the daemon */
         return;
     keep_lines();
-    for (int direction = 0; direction < DIRECTIONS; direction++) {
-        struct bpf_tc_hook hook = hook_of(interface, direction);
-        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
-        __u32 id;
-
-        if (filter_program(&hook, FILTER_HANDLE, FILTER_PRIORITY, &id) == 0 && is_classifier(id))
-            swept |= bpf_tc_detach(&hook, &options) == 0;
-    }
+    for (int direction = 0; direction < DIRECTIONS; direction++)
+        swept |= sweep(interface, direction);
     if (swept && netlink_has_filters(interface) == 0)
         remove_qdisc(interface);
     tell_kept("", -1);
@@ -492,6 +706,10 @@ int meter_attach(struct meter *meter, int interface) {
             first = false;
         else if (attachment->wanted)
             error = tcx ? tcx_attach(meter, attachment) : clsact_attach(meter, attachment);
+        else if (tcx) /* an earlier daemon's, of other settings */
+            tcx_detach(meter, attachment);
+        else
+            sweep(interface, direction);
         if (error && error != -ENODEV)
             pb_log(LOG_ERR, "%s: cannot attach to %s by %s: %s.", meter->name,
                    direction == INGRESS ? "ingress" : "egress", tcx ? "tcx" : "clsact",
@@ -508,9 +726,7 @@ void meter_detach(struct meter *meter) {
     for (int direction = 0; direction < DIRECTIONS; direction++) {
         struct attachment *attachment = &meter->attachments[direction];
 
-        if (attachment->link >= 0)
-            close(attachment->link);
-        attachment->link = -1;
+        tcx_detach(meter, attachment);
         if (attachment->handle)
             clsact_detach(meter, attachment);
     }
@@ -535,9 +751,7 @@ int meter_check(struct meter *meter) {
         else
             error = attachment->link < 0 ? -ENOENT : tcx_check(meter, attachment);
         if (error == -ENOENT) { /* whatever we hold of it attaches nothing any more */
-            if (attachment->link >= 0)
-                close(attachment->link);
-            attachment->link = -1;
+            tcx_detach(meter, attachment);
             attachment->handle = 0;
         }
         if (error)

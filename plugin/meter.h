@@ -11,6 +11,7 @@
 #define PB_METER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "tc_portbytes.h"
 
@@ -21,6 +22,16 @@ struct meter_settings {
     enum pb_port port_in, port_eg; /* which port makes the key, by direction */
     bool ingress, egress;          /* which directions to attach to */
     __u32 slots;                   /* of all kinds, slot 0 included */
+
+    /*
+     * A directory on bpffs where the maps and the attachments are pinned, so that they outlive
+     * the process; copied. NULL: nothing does. With it `state` bytes of memory go along, of
+     * which snapshot.h makes what was committed under `fingerprint`. If that is there the
+     * meter goes on with the counters and the shared memory it finds, else it begins anew.
+     */
+    const char *pins;
+    size_t state;
+    __u64 fingerprint;
 };
 
 /*
@@ -30,8 +41,14 @@ struct meter_settings {
  */
 int meter_open(struct meter **out, const char *name, const struct meter_settings *settings);
 
-/* Detaches if attached, leaving others' filters and qdiscs alone. NULL is fine. */
+/* Detaches if attached, leaving others' filters and qdiscs alone. NULL is fine. Pins go. */
 void meter_close(struct meter *meter);
+
+/* What is pinned and attached stays when the meter is closed. Nothing without pins. */
+void meter_leave(struct meter *meter);
+
+/* The memory of meter_settings.state; NULL without pins. Lives as long as the meter. */
+void *meter_state(struct meter *meter);
 
 /* The memory shared with the classifier; lives as long as the meter. */
 struct pb_shared *meter_shared(struct meter *meter);

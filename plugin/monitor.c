@@ -16,7 +16,9 @@
 #include "log.h"
 #include "meter.h"
 #include "netlink.h"
+#include "pins.h"
 #include "slots.h"
+#include "snapshot.h"
 
 #ifndef ARPHRD_IP6GRE
 #define ARPHRD_IP6GRE 823 /* linux/if_arp.h, which <net/if_arp.h> excludes */
@@ -29,6 +31,7 @@ struct engine {
     struct meter *meter;
     struct slots *slots;
     int index;
+    __u64 fingerprint; /* of all that what is pinned depends on, but the name */
 };
 
 /* One interface name, from its first sight to the end of the daemon. */
@@ -46,6 +49,7 @@ struct interface {
 struct monitor {
     const struct settings *settings;
     struct netlink *netlink;
+    struct pins *pins;    /* NULL: nothing outlives the daemon */
     pthread_mutex_t lock; /* what stands from here to counters */
     struct interface *interfaces;
     __u32 ephemeral_first, ephemeral_last; /* folded now; first > last: none */
@@ -123,6 +127,13 @@ static struct meter_settings meter_settings_for(const struct settings *settings,
         .egress = settings->egress,
         .slots = slots_total(dynamic_slots(settings), granted_slots(settings)),
     };
+}
+
+static struct ledger_policy ledger_policy_for(const struct settings *settings) {
+    return (struct ledger_policy){.min_bytes = settings->min_bytes,
+                                  .max_series = settings->max_ports,
+                                  .top = settings->top_ports,
+                                  .idle_timeout = settings->idle_timeout * SECOND};
 }
 
 /* The ephemeral range by which to fold now. */
@@ -216,6 +227,77 @@ static void serve_listeners(const struct monitor *monitor, struct interface *int
     }
 }
 
+/* ---- what outlives the daemon: slots, then ledger ---- */
+
+/* To be changed with the meaning of anything in there that its size does not tell. */
+#define LAYOUT 1
+
+static size_t slots_state(const struct settings *settings) {
+    return slots_saved_size(dynamic_slots(settings), granted_slots(settings));
+}
+
+static size_t state_size(const struct settings *settings) {
+    struct ledger_policy policy = ledger_policy_for(settings);
+
+    return snapshot_size(slots_state(settings) +
+                         ledger_saved_size(&policy, settings->ports_number));
+}
+
+/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
+static __u64 hash(__u64 before, const void *data, size_t size) {
+    for (const unsigned char *byte = data; size; size--, byte++)
+        before = (before ^ *byte) * 0x100000001b3;
+    return before;
+}
+
+static __u64 fingerprint(const struct settings *settings, const struct meter_settings *meter) {
+    const __u64 facts[] = {LAYOUT,
+                           state_size(settings),
+                           slots_state(settings),
+                           sizeof(struct pb_shared),
+                           PB_FIXED_SLOTS,
+                           dynamic_slots(settings),
+                           granted_slots(settings),
+                           meter->slots,
+                           meter->link_header,
+                           meter->port_in,
+                           meter->port_eg,
+                           meter->ingress,
+                           meter->egress};
+    __u64 all = hash(0xcbf29ce484222325, facts, sizeof(facts));
+
+    return hash(all, settings->ports, settings->ports_number * sizeof(settings->ports[0]));
+}
+
+/* A ledger belongs to a name. */
+static __u64 fingerprint_of_name(const struct engine *engine, const char *name) {
+    return hash(engine->fingerprint, name, strlen(name));
+}
+
+static const void *saved_state(const struct monitor *monitor, const struct engine *engine,
+                               const char *name) {
+    const void *memory = meter_state(engine->meter);
+
+    return memory ? snapshot_latest(memory, state_size(monitor->settings),
+                                    fingerprint_of_name(engine, name))
+                  : NULL;
+}
+
+/* With the lock. */
+static void save(const struct monitor *monitor, const struct interface *interface) {
+    const struct engine *engine = &interface->engine;
+    size_t size = state_size(monitor->settings);
+    void *memory = meter_state(engine->meter);
+    char *state;
+
+    if (!memory)
+        return;
+    state = snapshot_begin(memory, size);
+    slots_save(engine->slots, state);
+    ledger_save(interface->ledger, state + slots_state(monitor->settings));
+    snapshot_commit(memory, size, fingerprint_of_name(engine, interface->name));
+}
+
 /* ---- engines ---- */
 
 static void engine_close(struct engine *engine) {
@@ -227,13 +309,27 @@ static void engine_close(struct engine *engine) {
 static int engine_open(struct engine *out, const struct monitor *monitor,
                        const struct netlink_link *link) {
     struct meter_settings settings = meter_settings_for(monitor->settings, link->type);
-    struct engine engine = {.index = link->index};
+    struct engine engine = {.index = link->index,
+                            .fingerprint = fingerprint(monitor->settings, &settings)};
+    __u32 dynamic = dynamic_slots(monitor->settings), granted = granted_slots(monitor->settings);
+    const void *saved = NULL;
+    char path[PINS_PATH];
     __u32 first, last;
-    int error = meter_open(&engine.meter, link->name, &settings);
+    int error;
 
+    if (monitor->pins) {
+        pins_path(monitor->pins, link->index, path);
+        settings.pins = path;
+        settings.state = state_size(monitor->settings);
+        settings.fingerprint = fingerprint_of_name(&engine, link->name);
+    }
+    error = meter_open(&engine.meter, link->name, &settings);
     if (!error)
-        error = slots_new(&engine.slots, meter_shared(engine.meter),
-                          dynamic_slots(monitor->settings), granted_slots(monitor->settings));
+        saved = saved_state(monitor, &engine, link->name);
+    if (!error && saved)
+        error = slots_restore(&engine.slots, meter_shared(engine.meter), dynamic, granted, saved);
+    else if (!error)
+        error = slots_new(&engine.slots, meter_shared(engine.meter), dynamic, granted);
     if (!error) {
         ephemeral_range(monitor->settings, &first, &last);
         slots_fold(engine.slots, first, last);
@@ -241,10 +337,13 @@ static int engine_open(struct engine *out, const struct monitor *monitor,
             slots_grant(engine.slots, monitor->settings->ports[i]);
         error = meter_attach(engine.meter, link->index);
     }
-    if (error)
+    if (error) {
+        if (error != -ENODEV) /* what is pinned may serve the next try */
+            meter_leave(engine.meter);
         engine_close(&engine);
-    else
+    } else {
         *out = engine;
+    }
     return error;
 }
 
@@ -254,8 +353,9 @@ static void book(struct monitor *monitor, struct interface *interface) {
 
     meter_read(interface->engine.meter, monitor->counters, slots_number(slots));
     slots_book(slots, monitor->counters, ledger_book, interface->ledger);
-    slots_release(slots);
     ledger_settle(interface->ledger, monotonic());
+    save(monitor, interface);
+    slots_release(slots);
 }
 
 /* ---- interfaces come and go ---- */
@@ -268,11 +368,7 @@ static struct interface *find(struct monitor *monitor, const char *name) {
 }
 
 static struct interface *find_or_make(struct monitor *monitor, const char *name) {
-    const struct settings *settings = monitor->settings;
-    struct ledger_policy policy = {.min_bytes = settings->min_bytes,
-                                   .max_series = settings->max_ports,
-                                   .top = settings->top_ports,
-                                   .idle_timeout = settings->idle_timeout * SECOND};
+    struct ledger_policy policy = ledger_policy_for(monitor->settings);
     struct interface *interface = find(monitor, name);
 
     if (interface)
@@ -344,6 +440,7 @@ static void take_engine(const struct monitor *monitor, struct interface *interfa
     for (__u32 i = 0; i < monitor->settings->ports_number; i++)
         ledger_select(interface->ledger, monitor->settings->ports[i]);
     serve_listeners(monitor, interface);
+    save(monitor, interface);
 }
 
 /*
@@ -414,16 +511,23 @@ static bool is_counted(struct monitor *monitor, const struct netlink_link *link)
 
 /* Takes the engine over, or closes it: -ENOMEM. */
 static int begin(struct monitor *monitor, const struct netlink_link *link, struct engine engine) {
+    const char *saved = saved_state(monitor, &engine, link->name);
     struct interface *interface;
+    int error = 0;
 
     pthread_mutex_lock(&monitor->lock);
     interface = find_or_make(monitor, link->name);
-    if (interface)
+    if (!interface)
+        error = -ENOMEM;
+    else if (saved)
+        error = ledger_restore(interface->ledger, saved + slots_state(monitor->settings));
+    if (!error)
         take_engine(monitor, interface, engine, link);
     pthread_mutex_unlock(&monitor->lock);
-    if (!interface) {
+    if (error) {
+        meter_leave(engine.meter);
         engine_close(&engine);
-        return -ENOMEM;
+        return error;
     }
     pb_log(LOG_INFO, "%s: counting.", link->name);
     return 0;
@@ -500,6 +604,31 @@ static int probe(const struct monitor *monitor) {
     return error;
 }
 
+struct wanted {
+    const struct monitor *monitor;
+    const struct netlink_link *links;
+    unsigned number;
+};
+
+static bool is_wanted(void *context, int interface) {
+    const struct wanted *wanted = context;
+    const struct netlink_link *link = link_by_index(wanted->links, wanted->number, interface);
+
+    return link && wants(wanted->monitor, link);
+}
+
+/* Opens the pins if they are wanted, and removes what an earlier daemon left if not. */
+static int open_pins(struct monitor *monitor) {
+    int error = pins_open(&monitor->pins, monitor->settings->persist);
+
+    if (!error && monitor->pins && !monitor->settings->persist) {
+        pins_sweep(monitor->pins, NULL, NULL);
+        pins_close(monitor->pins);
+        monitor->pins = NULL;
+    }
+    return error;
+}
+
 static int first_attach(struct monitor *monitor) {
     struct netlink_link *links;
     unsigned number;
@@ -510,8 +639,13 @@ static int first_attach(struct monitor *monitor) {
         pb_log(LOG_ERR, "cannot list the interfaces: %s.", strerror(-error));
         return error;
     }
+    /* With pins a filter that is wanted is taken over as it counts. */
     for (unsigned i = 0; i < number; i++)
-        meter_sweep(links[i].index);
+        if (!monitor->pins || !wants(monitor, &links[i]))
+            meter_sweep(links[i].index);
+    if (monitor->pins)
+        pins_sweep(monitor->pins, is_wanted,
+                   &(struct wanted){.monitor = monitor, .links = links, .number = number});
     free(links);
 
     error = probe(monitor);
@@ -544,8 +678,10 @@ int monitor_start(struct monitor **out, const struct settings *settings, monitor
     error = netlink_open(&monitor->netlink);
     if (error)
         goto fail;
-    error = first_attach(monitor);
-    if (error) { /* which has said why */
+    error = open_pins(monitor);
+    if (!error)
+        error = first_attach(monitor);
+    if (error) { /* it has been said why */
         monitor_stop(monitor);
         return error;
     }
@@ -573,8 +709,11 @@ void monitor_stop(struct monitor *monitor) {
     }
     for (struct interface *i = monitor->interfaces; i; i = next) {
         next = i->next;
+        if (monitor->running && i->engine.meter)
+            meter_leave(i->engine.meter);
         interface_free(i);
     }
+    pins_close(monitor->pins);
     netlink_close(monitor->netlink);
     if (monitor->wake >= 0)
         close(monitor->wake);

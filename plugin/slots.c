@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum state {
     LIVE,      /* dynamic: on the ring or in the table, only the classifier knows which */
@@ -43,7 +44,8 @@ __u32 slots_total(__u32 dynamic, __u32 granted) {
     return PB_FIXED_SLOTS + dynamic + granted;
 }
 
-int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted) {
+/* Without a word to the classifier: all dynamic slots free, none granted. */
+static int make(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted) {
     __u32 end = slots_total(dynamic, granted);
     struct slots *slots;
 
@@ -57,19 +59,25 @@ int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32
     slots->end = end;
     slots->fold_first = 1;
     slots->fold_last = 0;
+    for (__u32 s = PB_FIXED_SLOTS; s < end; s++) {
+        slots->slot[s].key = NO_KEY;
+        slots->slot[s].state = s < slots->dynamic_end ? LIVE : SPARE;
+    }
+    *out = slots;
+    return 0;
+}
 
+int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted) {
+    int error = make(out, shared, dynamic, granted);
+
+    if (error)
+        return error;
     for (__u32 protocol = 0; protocol < PB_PROTOCOLS; protocol++)
         shared->table[PB_KEY_IP(protocol)] = PB_SLOT_IP(protocol);
     shared->table[PB_KEY_NONIP] = PB_SLOT_NONIP;
-    for (__u32 s = PB_FIXED_SLOTS; s < end; s++) {
-        slots->slot[s].key = NO_KEY;
-        if (s < slots->dynamic_end)
-            shared->ring[s - PB_FIXED_SLOTS] = s;
-        else
-            slots->slot[s].state = SPARE;
-    }
+    for (__u32 s = 0; s < dynamic; s++)
+        shared->ring[s] = PB_FIXED_SLOTS + s;
     __atomic_store_n(&shared->tail, dynamic, __ATOMIC_RELEASE);
-    *out = slots;
     return 0;
 }
 
@@ -268,4 +276,101 @@ void slots_choose(struct slots *slots, bool (*keep)(void *context, __u32 key), v
             !keep(context, slot->key))
             slot->state = CHOSEN;
     }
+}
+
+/* ---- for another process ---- */
+
+struct saved {
+    __u32 used_end;
+    __u32 fold_first, fold_last;
+    struct slot slot[];
+};
+
+size_t slots_saved_size(__u32 dynamic, __u32 granted) {
+    return sizeof(struct saved) + slots_total(dynamic, granted) * sizeof(struct slot);
+}
+
+void slots_save(const struct slots *slots, void *to) {
+    struct saved *saved = to;
+
+    saved->used_end = slots->used_end;
+    saved->fold_first = slots->fold_first;
+    saved->fold_last = slots->fold_last;
+    memcpy(saved->slot, slots->slot, slots->used_end * sizeof(slots->slot[0]));
+}
+
+/* The slot has an owner, whose traffic since then it may hold already. */
+static void own(struct slot *slot, __u32 key, enum state state) {
+    if (slot->key != key)
+        slot->held = 0;
+    slot->key = key;
+    slot->state = state;
+    slot->withdrawn_at = 0;
+}
+
+/*
+ * Where each dynamic slot is. The memory says that: on the ring, or in the table under the
+ * key that took it last, or else withdrawn by the process that ended. The ring first: the
+ * classifier empties a cell only after it has written the table.
+ */
+static void find_dynamic(struct slots *slots) {
+    struct pb_shared *shared = slots->shared;
+    __u64 tail = shared->tail;
+
+    /* A slot that slots_release had put behind the tail, and maybe the classifier took it. */
+    if ((load(&shared->ring[tail & (PB_RING - 1)]) &&
+         tail - __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE) < PB_RING) ||
+        __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE) > tail)
+        __atomic_store_n(&shared->tail, ++tail, __ATOMIC_RELEASE);
+
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++)
+        slots->slot[s].state = WITHDRAWN;
+    for (__u64 place = __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE); place < tail; place++) {
+        __u32 s = load(&shared->ring[place & (PB_RING - 1)]);
+
+        if (s >= PB_FIXED_SLOTS && s < slots->dynamic_end)
+            own(&slots->slot[s], NO_KEY, LIVE);
+    }
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++) {
+        __u32 key = load(&shared->key_of[s]);
+
+        if (slots->slot[s].state == WITHDRAWN && key < PB_PORT_KEYS)
+            own(&slots->slot[s], key, load(&shared->table[key]) == s ? LIVE : WITHDRAWN);
+    }
+}
+
+/* The others: the table has them, or they were withdrawn. And a slots_fold is finished. */
+static void find_granted(struct slots *slots) {
+    for (__u32 s = slots->dynamic_end; s < slots->used_end; s++)
+        if (slots->slot[s].state != SPARE)
+            own(&slots->slot[s], slots->slot[s].key, WITHDRAWN);
+    for (__u32 key = 0; key < PB_PORT_KEYS; key++) {
+        __u32 *entry = &slots->shared->table[key];
+        __u32 s = load(entry);
+
+        if (s >= slots->dynamic_end && s < slots->end) {
+            own(&slots->slot[s], key, GRANTED);
+            if (slots->used_end <= s)
+                slots->used_end = s + 1;
+        } else if (s < PB_FIXED_SLOTS && s != home(slots, key)) {
+            __atomic_compare_exchange_n(entry, &s, home(slots, key), false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST);
+        }
+    }
+}
+
+int slots_restore(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted,
+                  const void *from) {
+    const struct saved *saved = from;
+    int error = make(out, shared, dynamic, granted);
+
+    if (error)
+        return error;
+    (*out)->used_end = saved->used_end;
+    (*out)->fold_first = saved->fold_first;
+    (*out)->fold_last = saved->fold_last;
+    memcpy((*out)->slot, saved->slot, saved->used_end * sizeof(saved->slot[0]));
+    find_dynamic(*out);
+    find_granted(*out);
+    return 0;
 }

@@ -11,7 +11,7 @@
  *
  * One read of an object is, in this order:
  *     slots_withdraw, [grace period, slots_passed], the counters, slots_book,
- *     slots_release, slots_choose
+ *     [slots_save], slots_release, slots_choose
  *
  * Not thread-safe among user-space threads: one at a time per object. The
  * classifier runs all the time.
@@ -20,6 +20,7 @@
 #define PB_SLOTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "tc_portbytes.h"
 
@@ -32,6 +33,22 @@ struct slots;
  */
 int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted);
 void slots_free(struct slots *slots); /* NULL is fine */
+
+/*
+ * What another process needs to go on with the same memory: slots_save writes
+ * slots_saved_size() bytes. To be called after slots_book and before slots_release: a slot
+ * changes its owner only if the counts of the one before are in what was saved.
+ */
+size_t slots_saved_size(__u32 dynamic, __u32 granted);
+void slots_save(const struct slots *slots, void *to);
+
+/*
+ * As slots_new, but of memory that was in use: `from` was saved by a process which may have
+ * gone on after that, and ended at any instant. With the same `dynamic` and `granted`; the
+ * classifier may run. The counters are those that go with the memory.
+ */
+int slots_restore(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted,
+                  const void *from);
 
 /* How many slots there are with these, of all kinds, slot 0 included. */
 __u32 slots_total(__u32 dynamic, __u32 granted);

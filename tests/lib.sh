@@ -220,13 +220,14 @@ total() {
 }
 
 # falls: how many values of any series are below the one before. By time, not by line:
-# collectd's write threads may overtake each other when reads follow closely. Without the
-# last line, which may be half written.
+# collectd's write threads may overtake each other when reads follow closely, and a late read
+# may be followed by the next in the same millisecond. Without the last line, which may be
+# half written.
 falls() {
     local file
     for file in "$work"/csv/host/tc_portbytes-*/port_traffic-*; do
         [ -f "$file" ] || continue
-        head -n -1 "$file" | sort -s -t, -k1,1n | awk -F, '
+        head -n -1 "$file" | sort -t, -k1,1n -k2,2n -k3,3n -k4,4n -k5,5n | awk -F, '
             /^epoch/ { next }
             { for (i = 2; i <= 5; i++) { if ($i + 0 < before[i]) print; before[i] = $i + 0 } }'
     done | wc -l

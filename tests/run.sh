@@ -176,7 +176,7 @@ layer_system() {
 
 layer_clsact() {
     local test
-    for test in count coexist refuse hotplug; do
+    for test in count coexist refuse hotplug persist; do
         PB_HOOK=clsact run_tap "clsact-$test" "$tests/system/$test.sh"
     done
 }

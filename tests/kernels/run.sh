@@ -31,8 +31,8 @@ scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coe
 # What takes minutes runs on one kernel of each way to attach.
 declare -A scripts=(
     [5.10]='kernels/devices.sh kernels/refusal.sh'
-    [6.1]="$scripts_default system/hotplug.sh"
-    [7.3]="$scripts_default system/{default,scan}.sh"
+    [6.1]="$scripts_default system/{hotplug,persist}.sh"
+    [7.3]="$scripts_default system/{default,scan,persist}.sh"
 )
 # Plugins of collectd taken along. The first line is a must, of the rest those
 # that are there and whose libraries are.

@@ -40,6 +40,7 @@ int main(void) {
     printf("MinBytes %llu\n", settings.min_bytes);
     printf("TopPorts %u\n", settings.top_ports);
     printf("IdleTimeout %u\n", settings.idle_timeout);
+    printf("Persist %s\n", word(settings.persist));
     config_free(&settings);
     return 0;
 }

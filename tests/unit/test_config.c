@@ -92,6 +92,7 @@ static void test_defaults(void) {
     ok(settings.listening_ports, "ListeningPorts: true");
     is_u64(settings.top_ports, 0, "TopPorts: 0");
     is_u64(settings.idle_timeout, 3600, "IdleTimeout: 3600");
+    ok(!settings.persist, "Persist: false");
     is_u64(settings.given, 0, "no option is given");
     config_free(&settings);
     ok(!settings.interfaces && !settings.ports, "freed settings hold nothing");
@@ -118,6 +119,7 @@ enum field {
     MIN_BYTES,
     TOP_PORTS,
     IDLE_TIMEOUT,
+    PERSIST,
     PORTS_NUMBER,
     FIELDS
 };
@@ -131,6 +133,7 @@ static void get_fields(const struct settings *settings, __u64 fields[FIELDS]) {
     fields[MIN_BYTES] = settings->min_bytes;
     fields[TOP_PORTS] = settings->top_ports;
     fields[IDLE_TIMEOUT] = settings->idle_timeout;
+    fields[PERSIST] = settings->persist;
     fields[PORTS_NUMBER] = settings->ports_number;
 }
 
@@ -179,6 +182,8 @@ static const struct {
     {LINE("TopPorts", NUMBER(32768)), TOP_PORTS, 32768},
     {LINE("IdleTimeout", NUMBER(1)), IDLE_TIMEOUT, 1},
     {LINE("IdleTimeout", NUMBER(315360000)), IDLE_TIMEOUT, 315360000}, /* ten years */
+    {LINE("Persist", BOOLEAN(1)), PERSIST, true},
+    {LINE("Persist", BOOLEAN(0)), PERSIST, false},
     {LINE("Port", NUMBER(443)), PORTS_NUMBER, 2},
     {LINE("Port", TEXT("udp/53")), PORTS_NUMBER, 1},
     {LINE("minbytes", NUMBER(7)), MIN_BYTES, 7},
@@ -503,6 +508,7 @@ static const struct kind {
     {"ListeningPorts", BOOLEAN(0), "true or false", false, false},
     {"TopPorts", NUMBER(5), "a whole number from 0 to 32768", false, false},
     {"IdleTimeout", NUMBER(5), "a whole number from 1 to 315360000", false, false},
+    {"Persist", BOOLEAN(1), "true or false", false, false},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
