@@ -16,6 +16,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
+#include <stddef.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -87,7 +88,7 @@ struct {
 /* What a packet is. */
 struct found {
     __u32 key;
-    __u32 offset; /* bytes from the packet's begin to its transport header; 0: no ports found */
+    __u32 offset; /* of the header behind IP's, see load(); 0: none found, or a later fragment */
     __u32 jumbo;  /* IPv6 with a length of 0 (RFC 2675): as GSO, the kernel's own (BIG TCP) */
 };
 
@@ -122,8 +123,9 @@ static __always_inline __u32 transport_of(__u32 protocol) {
 }
 
 /* A struct found as the one scalar that a global function may return. */
-#define FOUND(key, offset) ((__u64)(offset) << 32 | (key))
-#define FOUND_JUMBO        (1ull << 63)
+#define FOUND(key, offset)  ((__u64)(offset) << 32 | (key))
+#define FOUND_JUMBO         (1ull << 63)
+#define FOUND_OFFSET(found) ((found) >> 32 & 0x7fffffff)
 
 /* Offsets count from the packet's begin, or from its L3 header where only that is known. */
 static __always_inline long load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length) {
@@ -217,9 +219,9 @@ __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 eg
 
     transport = transport_of(protocol);
     if (transport == NO_TRANSPORT || load(skb, offset, ports, sizeof(ports)))
-        return FOUND(PB_KEY_IP(protocol & 0xff), 0);
+        return FOUND(PB_KEY_IP(protocol & 0xff), offset);
     key = port_key(transport, ports[0], ports[1], egress ? port_eg : port_in);
-    if (remember)
+    if (remember && !skb->gso_size) /* no fragment is GSO, and this may be a packet in a tunnel */
         bpf_map_update_elem(&fragments, &fragment, &key, BPF_ANY);
     return FOUND(key, offset) | jumbo;
 
@@ -229,22 +231,26 @@ later_fragment:;
     return FOUND(known ? *known : PB_KEY_IP(protocol & 0xff), 0);
 }
 
+/* The type of what follows an Ethernet header that ends at *offset; which then is behind tags. */
+static __always_inline __be16 ethernet_type(struct __sk_buff *skb, __u32 *offset) {
+    __be16 type = 0;
+
+    load(skb, *offset - sizeof(type), &type, sizeof(type));
+    for (int tags = 0; tags < 2; tags++) {
+        if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+            break;
+        /* A tag: 2 bytes of its own, then the type of what follows. */
+        if (load(skb, *offset + 2, &type, sizeof(type)))
+            return 0;
+        *offset += 4;
+    }
+    return type;
+}
+
 static __always_inline __u64 slow_key(struct __sk_buff *skb, __u32 egress) {
     __u32 offset = link_header == PB_LINK_UNKNOWN ? 0 : link_header;
-    __be16 type = skb->protocol;
+    __be16 type = offset ? ethernet_type(skb, &offset) : skb->protocol;
 
-    if (offset) {
-        type = 0;
-        load(skb, offset - sizeof(type), &type, sizeof(type));
-        for (int tags = 0; tags < 2; tags++) {
-            if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
-                break;
-            /* A tag: 2 bytes of its own, then the type of what follows. */
-            if (load(skb, offset + 2, &type, sizeof(type)))
-                return FOUND(PB_KEY_NONIP, 0);
-            offset += 4;
-        }
-    }
     if (type == bpf_htons(ETH_P_IP))
         return slow_ip(skb, offset, 0, egress);
     if (type == bpf_htons(ETH_P_IPV6))
@@ -292,7 +298,13 @@ __noinline __u32 take_slot(__u32 key) {
 
 /* ---- GSO: one packet here, many on the wire ---- */
 
-#define GSO_BY_FRAGS 0xffff /* include/linux/skbuff.h: gso_size says nothing (SCTP) */
+/* UDP ports of tunnels. */
+#define VXLAN       4789 /* RFC 7348 section 8 */
+#define VXLAN_LINUX 8472 /* drivers/net/vxlan: the default when none is given */
+#define GENEVE      6081 /* RFC 8926 section 3.3 */
+
+/* What gso_headers returns besides a length: there is no header that it doesn't know. */
+#define ALL_KNOWN (1u << 31)
 
 /* What one skb is on the wire. */
 struct wire {
@@ -300,41 +312,157 @@ struct wire {
     __u64 bytes;
 };
 
+/* Of an IP packet, as it says itself; 0: over 64 KB (BIG TCP), or it is none. */
+static __always_inline __u32 ip_length(struct __sk_buff *skb, __u32 offset, __be16 type) {
+    __be16 length = 0;
+
+    if (type == bpf_htons(ETH_P_IP))
+        load(skb, offset + offsetof(struct iphdr, tot_len), &length, sizeof(length));
+    else if (type == bpf_htons(ETH_P_IPV6))
+        load(skb, offset + offsetof(struct ipv6hdr, payload_len), &length, sizeof(length));
+    if (!length)
+        return 0;
+    return bpf_ntohs(length) + (type == bpf_htons(ETH_P_IPV6) ? sizeof(struct ipv6hdr) : 0);
+}
+
 /*
- * The headers of a GSO packet stand on the wire once a segment, in skb->len
- * once. The kernel's own figure (wire_len) knows the headers of tunnels too: on
- * egress always, from the link layer on; on ingress from 6.19 (f9e00e51e391),
- * from the network layer on. Where there is none, the headers found by us count.
+ * If there is a tunnel's header at offset: *type is what it carries. Returns where that begins,
+ * behind its Ethernet header if it has one, or 0.
+ */
+static __always_inline __u32 tunnel_end(struct __sk_buff *skb, __u32 key, __u32 offset,
+                                        __be16 *type) {
+    struct {
+        __be16 source, destination, length, checksum;
+        __u8 flags, reserved; /* of VXLAN and Geneve, 8 bytes */
+        __be16 type;          /* Geneve: as in Ethernet */
+    } udp;
+    struct {
+        __u8 flags, version;
+        __be16 type;
+    } gre;
+
+    switch (key) {
+    case PB_KEY_IP(IPPROTO_IPIP):
+        *type = bpf_htons(ETH_P_IP);
+        return offset;
+    case PB_KEY_IP(IPPROTO_IPV6):
+        *type = bpf_htons(ETH_P_IPV6);
+        return offset;
+    case PB_KEY_IP(IPPROTO_GRE):
+        if (load(skb, offset, &gre, sizeof(gre)))
+            return 0;
+        *type = gre.type;
+        /* RFC 2784, 2890: bits say that there is a checksum, a key, a sequence number. */
+        offset += sizeof(gre) + __builtin_popcount(gre.flags & 0xb0) * 4;
+        break;
+    default:
+        if (key / PB_PORTS != PB_UDP || load(skb, offset, &udp, sizeof(udp)))
+            return 0;
+        offset += 8 + 8;
+        switch (udp.destination) {
+        case bpf_htons(VXLAN):
+        case bpf_htons(VXLAN_LINUX):
+            *type = bpf_htons(ETH_P_TEB);
+            break;
+        case bpf_htons(GENEVE):
+            *type = udp.type;
+            offset += (udp.flags & 0x3f) * 4; /* options */
+            break;
+        default:
+            return 0;
+        }
+    }
+    if (*type == bpf_htons(ETH_P_TEB)) {
+        offset += ETH_HLEN;
+        *type = ethernet_type(skb, &offset);
+    }
+    return offset;
+}
+
+/*
+ * The length of the headers that each segment has, those of tunnels included. key and offset are
+ * what was found of the outermost packet, which ends at end. What looks like a tunnel's header is
+ * one only if it carries an IP packet which says that it ends there, too: a program may send
+ * several datagrams of a tunnel at once (UDP_SEGMENT), and then the first of them says less.
+ * A function of its own for the verifier: it sees it once.
+ */
+__noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u32 end,
+                             __u32 egress) {
+    __u32 headers = link_header == PB_LINK_UNKNOWN ? 0 : link_header;
+
+    for (int tunnels = 0; tunnels <= PB_MAX_TUNNELS && offset; tunnels++) {
+        __u32 transport = key / PB_PORTS, length;
+        __be16 type = 0;
+        __u64 inner;
+        int v6;
+
+        if (transport == PB_TCP) {
+            __u8 words = 0;
+
+            load(skb, offset + 12, &words, sizeof(words)); /* RFC 9293: data offset */
+            return (offset + (words >> 4) * 4) | ALL_KNOWN;
+        }
+        if (transport == PB_SCTP)
+            return (offset + 12) | ALL_KNOWN; /* RFC 9260 section 3.1 */
+        headers = offset;
+        if (transport == PB_UDP) {
+            headers += 8;
+            if (tunnels > 0)
+                headers |= ALL_KNOWN;
+        }
+
+        offset = tunnel_end(skb, key, offset, &type);
+        v6 = type == bpf_htons(ETH_P_IPV6);
+        if (!offset || (!v6 && type != bpf_htons(ETH_P_IP)))
+            break;
+        length = ip_length(skb, offset, type);
+        if (length && offset + length != end)
+            break;
+        inner = slow_ip(skb, offset, v6, egress);
+        key = inner;
+        offset = FOUND_OFFSET(inner);
+    }
+    return headers;
+}
+
+/*
+ * The headers of a GSO packet stand on the wire once a segment, in skb->len once. Where there is
+ * one that we don't know, the kernel's own figure (wire_len) serves, if it is not absurd. It is
+ * no better: on egress, from the link layer on, it has the inner headers of GRE and UDP tunnels
+ * from 6.17 on (6.12 in its stable releases); on ingress, from the network layer on, there is
+ * none before 6.19 (f9e00e51e391).
  */
 static __always_inline struct wire wire_of_gso(struct __sk_buff *skb, struct found found,
                                                __u32 egress) {
-    __u32 offset = found.offset, headers = offset, size = skb->gso_size;
     struct wire wire = {.packets = skb->gso_segs, .bytes = skb->len};
-    __u32 transport = found.key / PB_PORTS;
+    __u32 size = skb->gso_size, headers, known, link = link_header, end = skb->len;
 
-    if (offset && transport == PB_TCP) {
-        __u8 words = 5 << 4;
-
-        load(skb, offset + 12, &words, sizeof(words)); /* RFC 9293: data offset */
-        headers += (words >> 4) * 4;
-    } else if (offset && transport == PB_UDP) {
-        headers += 8;
-    } else if (offset) {
-        headers += 12; /* RFC 9260 section 3.1 */
+    if (link_header == PB_LINK_UNKNOWN) {
+        link = ip_length(skb, 0, skb->protocol);
+        link = link && link < skb->len ? skb->len - link : 0;
+        end -= link;
     }
+    headers = gso_headers(skb, found.key, found.offset, end, egress);
+    known = headers & ALL_KNOWN;
+    headers &= ~ALL_KNOWN;
+    if (link_header == PB_LINK_UNKNOWN)
+        headers += link;
+
     if (wire.packets == 0) {
         wire.packets = 1;
-        if (size && size != GSO_BY_FRAGS && skb->len > headers)
+        if (skb->len > headers)
             wire.packets = (skb->len - headers + size - 1) / size;
     }
-    if (skb->wire_len > skb->len && size != GSO_BY_FRAGS)
-        wire.bytes = skb->wire_len +
-                     (egress || link_header == PB_LINK_UNKNOWN ? 0 : wire.packets * link_header);
-    else
-        wire.bytes += (wire.packets - 1) * headers;
+    if (!known && skb->wire_len > skb->len && skb->wire_len <= wire.packets * skb->len) {
+        wire.bytes = skb->wire_len + (egress ? 0 : wire.packets * link);
+        return wire;
+    }
     /* The 8 bytes of header that say how long it is never are on the wire (09f3d1a3a52c). */
-    if (found.jumbo)
-        wire.bytes -= wire.packets * 8;
+    if (found.jumbo) {
+        headers -= 8;
+        wire.bytes -= 8;
+    }
+    wire.bytes += (wire.packets - 1) * headers;
     return wire;
 }
 
@@ -409,7 +537,7 @@ static __always_inline int count(struct __sk_buff *skb, __u32 egress) {
         __u64 slow = slow_key(skb, egress);
 
         found.jumbo = slow >> 63;
-        found.offset = slow >> 32 & 0x7fffffff;
+        found.offset = FOUND_OFFSET(slow);
         found.key = slow;
         asm volatile("" : "+r"(found.key)); /* the bound must be seen on the register used below */
         if (found.key >= PB_KEYS)

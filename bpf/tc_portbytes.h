@@ -91,4 +91,7 @@ enum pb_port { PB_PORT_SOURCE, PB_PORT_DESTINATION, PB_PORT_LOWER };
  */
 #define PB_MAX_EXTENSIONS 8
 
+/* Tunnels in each other that are walked in one GSO packet: a bound likewise. */
+#define PB_MAX_TUNNELS 3
+
 #endif

@@ -305,6 +305,22 @@ def segmentation(tap):
     tap.result(ok, "Segmentation offload: %d skbs by arithmetic, kernel == reference" % count,
                notes)
 
+    ok, notes, count = True, [], 0
+    for link in "ethernet", "gre":
+        source = random.Random(SEED)
+        fed = kernel.Kernel(link)
+        fed.source("segmentation, tunnels, link %s" % link)
+        reader = reference.Reference(link)
+        for frame, parameters in gso.tunnels(source, 20000):
+            count += 1
+            protocol = reference.be16(frame, 12)
+            fed.send(frame, count, reader.on_the_wire(frame, "in", protocol, *parameters),
+                     reader.on_the_wire(frame, "eg", protocol, *parameters), gso=parameters)
+        good, more, _, _ = fed.finish()
+        ok = ok and good
+        notes += more
+    tap.result(ok, "Segmentation offload: %d skbs of tunnels, kernel == reference" % count, notes)
+
 
 def main():
     directory, no_corpus, no_tshark = sys.argv[1:4]

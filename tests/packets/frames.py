@@ -66,6 +66,21 @@ def sctp(src, dst, payload=b""):
     return struct.pack("!HHII", src, dst, 1, 0) + payload
 
 
+def gre(ethertype, payload=b"", optional=0):
+    """optional: the bits of checksum (0x8000), key (0x2000) and sequence number (0x1000)."""
+    size = 4 * bin(optional & 0xB000).count("1")
+    return struct.pack("!HH", optional, ethertype) + b"\xee" * size + payload
+
+
+def vxlan(payload=b"", port=4789):
+    return udp(50000, port, b"\x08\0\0\0\0\0\x07\0" + payload)
+
+
+def geneve(ethertype, payload=b"", options=b"", version=0):
+    return udp(50000, 6081, struct.pack("!BBHI", version << 6 | len(options) // 4, 0, ethertype,
+                                        0x700) + options + payload)
+
+
 def chain(headers, last, payload):
     """IPv6 extension headers of the given numbers, each of its shortest size."""
     data = payload

@@ -8,7 +8,7 @@ import tempfile
 
 import reference
 
-LINK_HEADER = {"ethernet": "14", "raw": "0"}
+LINK_HEADER = {"ethernet": "14", "raw": "0", "gre": str(0xFFFFFFFF)}  # PB_LINK_UNKNOWN
 
 # struct record of replay.c
 RECORD = struct.Struct("=IIIHHIIIIIIIIQQ")

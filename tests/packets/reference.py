@@ -22,6 +22,13 @@ V6_EXTENSIONS = (0, 43, FRAGMENT, AH, 60, 135)
 V4_EXTENSIONS = (AH,)
 MOST_EXTENSIONS = 8
 
+# Tunnels, all those that Linux segments: RFC 2003, 4213, 2784.
+IPV4_IN_IP, IPV6_IN_IP, GRE = 4, 41, 47
+BRIDGED = 0x6558              # Ethernet in GRE and Geneve, RFC 1701
+VXLAN_PORTS = (4789, 8472)    # RFC 7348, and what Linux took before there was one
+GENEVE_PORT = 6081            # RFC 8926
+MOST_TUNNELS = 3
+
 NONIP = ("nonip",)
 TRANSPORTS = {"tcp": 0, "udp": 1, "sctp": 2}
 KEYS = (3 << 16) + 257
@@ -42,11 +49,82 @@ def be16(data, at):
     return data[at] << 8 | data[at + 1]
 
 
+def untagged(frame):
+    """What is behind an Ethernet header and its tags: the type, and where."""
+    if len(frame) < ETH_HEADER:
+        return None, 0
+    ethertype, at, tags = be16(frame, 12), ETH_HEADER, 0
+    while ethertype in VLAN_TYPES:
+        if tags == MOST_TAGS or len(frame) < at + 4:
+            return None, 0
+        ethertype = be16(frame, at + 2)
+        at += 4
+        tags += 1
+    return ethertype, at
+
+
+def stated_length(ethertype, packet):
+    """Of an IP packet, as its header has it; None: by 0, that it can't have it."""
+    if ethertype == ETH_IPV4 and len(packet) >= 4:
+        return be16(packet, 2) or None
+    if ethertype == ETH_IPV6 and len(packet) >= 6 and be16(packet, 4):
+        return 40 + be16(packet, 4)
+    return None
+
+
+def carried(protocol, data):
+    """The content of a tunnel whose header data begins with: its ethertype and itself."""
+    if protocol == IPV4_IN_IP:
+        return ETH_IPV4, data
+    if protocol == IPV6_IN_IP:
+        return ETH_IPV6, data
+    if protocol == GRE and len(data) >= 4:
+        optional = [bit for bit in (0x8000, 0x2000, 0x1000) if be16(data, 0) & bit]
+        return be16(data, 2), data[4 + 4 * len(optional):]  # RFC 2890 has the picture
+    if protocol == 17 and len(data) >= 12:
+        if be16(data, 2) in VXLAN_PORTS:
+            return BRIDGED, data[8 + 8:]
+        if be16(data, 2) == GENEVE_PORT:
+            return be16(data, 10), data[8 + 8 + 4 * (data[8] & 0x3F):]
+    return None, data
+
+
+def headers(packet, upper, surplus=0, tunnels=0):
+    """What a segment of this IP packet begins with, and whether that is sure to be all.
+
+    upper: protocol and place of what is behind IP. packet may be longer than it is, by
+    surplus. UDP that comes from no tunnel may be one that is not known.
+    """
+    protocol, at = upper
+    data = packet[at:]
+    if protocol == 6:
+        return at + (data[12] >> 4) * 4 if len(data) > 12 else at, True
+    if protocol == 132:
+        return at + 12, True  # the common header; chunks are the payload
+    plain = (at + 8, tunnels > 0) if protocol == 17 else (at, False)
+    if tunnels == MOST_TUNNELS:
+        return plain
+    ethertype, inner = carried(protocol, data)
+    if ethertype == BRIDGED:
+        ethertype, begin = untagged(inner)
+        inner = inner[begin:]
+    # One packet is cut into segments: the inner header tells of all of it.
+    if (stated_length(ethertype, inner) or len(inner) - surplus) != len(inner) - surplus:
+        return plain
+    _, upper = Reference("raw").dissect(inner, "in", ethertype)
+    if upper is None:
+        return plain
+    size, known = headers(inner, upper, surplus, tunnels + 1)
+    return len(packet) - len(inner) + size, known
+
+
 class Reference:
     """What one BPF object, bound to one interface, has to do.
 
-    link: "ethernet" or "raw". The memory of first fragments is unbounded
-    here, so whoever feeds both must not let it grow past the kernel's.
+    link: "ethernet", "raw", or "gre": a link header whose length the classifier
+    is not told. It is of 14 bytes, since test_run makes one. The memory of first
+    fragments is unbounded here, so whoever feeds both must not let it grow past
+    the kernel's.
     """
 
     def __init__(self, link="ethernet", count_by="local"):
@@ -66,25 +144,19 @@ class Reference:
         return key
 
     def dissect(self, frame, direction, protocol=None):
-        """The key, and where the transport header starts (None: no ports)."""
-        at = 0
-        if self.link == "ethernet":
-            if len(frame) < ETH_HEADER:
-                return NONIP, None
-            protocol = be16(frame, 12)
-            at = ETH_HEADER
-            tags = 0
-            while protocol in VLAN_TYPES:
-                if tags == MOST_TAGS or len(frame) < at + 4:
-                    return NONIP, None
-                protocol = be16(frame, at + 2)
-                at += 4
-                tags += 1
+        """The key; protocol (None: cut short) and place of what is behind IP, or None."""
+        protocol, at = self.network(frame, protocol)
         if protocol == ETH_IPV4:
             return self.ipv4(frame, at, direction)
         if protocol == ETH_IPV6:
             return self.ipv6(frame, at, direction)
         return NONIP, None
+
+    def network(self, frame, protocol):
+        """Ethertype and place of what is behind the link header."""
+        if self.link == "ethernet":
+            return untagged(frame)
+        return protocol, ETH_HEADER if self.link == "gre" else 0
 
     def ipv4(self, frame, at, direction):  # RFC 791
         if len(frame) < at + 20 or frame[at] >> 4 != 4:
@@ -135,13 +207,15 @@ class Reference:
                 size = (frame[at + 1] + 1) * 8
             at += size
             protocol = following
-        if protocol not in PORTS or len(frame) < at + 4:
-            return ("ip", protocol), None
+        if protocol not in PORTS:
+            return ("ip", protocol), (protocol, at)
+        if len(frame) < at + 4:
+            return ("ip", protocol), (None, at)
         port = self.which(be16(frame, at), be16(frame, at + 2), direction)
         key = (PORTS[protocol], port)
         if datagram is not None:
             self.memory[datagram] = key
-        return key, at
+        return key, (protocol, at)
 
     def which(self, source, destination, direction):
         if self.count_by == "lower":
@@ -158,23 +232,33 @@ class Reference:
     def on_the_wire(self, frame, direction, protocol=None, gso_size=0, gso_segs=0,
                     wire_len=0):
         """(key, packets, bytes) of an skb that may stand for several packets."""
-        key, at = self.dissect(frame, direction, protocol)
         size = len(frame)
         if not gso_size:
-            return key, 1, size
-        if at is None:
-            raise ValueError("not specified: segmentation without a transport header")
-        if key[0] == "tcp":
-            headers = at + (frame[at + 12] >> 4) * 4
-        elif key[0] == "udp":
-            headers = at + 8
-        else:
-            headers = at + 12  # SCTP's common header; chunks are the payload
-        packets = gso_segs or -(-(size - headers) // gso_size)
-        # The kernel's own figure, which for SCTP leaves out SCTP's header. At
-        # ingress (from 6.19) it starts at the network layer; the link header is
-        # on the wire with each packet.
-        if wire_len > size and key[0] != "sctp":
-            outside = ETH_HEADER if self.link == "ethernet" and direction == "in" else 0
-            return key, packets, wire_len + packets * outside
-        return key, packets, size + (packets - 1) * headers
+            return self.read(frame, direction, protocol), 1, size
+        before = dict(self.memory)
+        key, upper = self.dissect(frame, direction, protocol)
+        self.memory = before  # fragments are never segmented
+        protocol, begin = self.network(frame, protocol)
+
+        # The link header: as long as it is, or what IP leaves over.
+        link, surplus = begin, 0
+        if self.link == "gre":
+            link = max(0, size - (stated_length(protocol, frame[begin:]) or size))
+            surplus = link - begin
+        elif self.link == "ethernet":
+            link = ETH_HEADER
+        repeated, known = link, False
+        if upper is not None:
+            repeated, known = headers(frame[begin:], (upper[0], upper[1] - begin), surplus)
+            repeated += link if self.link == "gre" else begin
+        packets = gso_segs or max(1, -(-(size - repeated) // gso_size))
+        # Where not all is known the kernel's own figure is taken, if no more than all of it is
+        # repeated. At ingress (from 6.19) it begins at the network layer.
+        if not known and size < wire_len <= size * packets:
+            return key, packets, wire_len + (packets * link if direction == "in" else 0)
+        # RFC 2675: the header with the length of a jumbogram, which none of the segments is.
+        jumbo = 0
+        if protocol == ETH_IPV6 and key[0] in TRANSPORTS and upper is not None and \
+                frame[begin + 6] == 0 and be16(frame, begin + 4) == 0:
+            jumbo = 8
+        return key, packets, size + (packets - 1) * repeated - packets * jumbo

@@ -628,7 +628,7 @@ int main(int argc, char **argv) {
             limits = true;
             break;
         default:
-            fprintf(stderr, "usage: replay [--link-header 14|0] [--count-by POLICY] "
+            fprintf(stderr, "usage: replay [--link-header BYTES] [--count-by POLICY] "
                             "[--device | --split] [--limits] < RECORDS\n");
             return 2;
         }
