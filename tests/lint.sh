@@ -32,7 +32,9 @@ check() {
 flags=$(make -s -C "$PB_BUILD" print-flags)
 read -ra flags <<<"$flags"
 plugin=(plugin/*.c)
-units=(tests/unit/*.c tests/tools/*.c tests/packets/*.c)
+units=(tests/unit/*.c tests/tools/*.c tests/packets/*.c tests/bench/*.c)
+# The benchmark's skeletons are not there after a plain make.
+make -s -C "$PB_BUILD" bench-programs >/dev/null || exit 1
 scripts=(conf/*.sh tests/*.sh tests/*/*.sh)
 
 compile() {
@@ -41,7 +43,8 @@ compile() {
     for file in "${plugin[@]}" "${units[@]}"; do
         case $file in *.bpf.c) continue ;; esac
         "$compiler" -std=gnu11 -O2 -Wall -Wextra -Wshadow -Werror -I"$PB_BUILD/bpf" \
-            -I"$PB_BUILD/tests/tools" "${flags[@]}" -c "$file" -o /dev/null || return 1
+            -I"$PB_BUILD/tests/tools" -I"$PB_BUILD/tests/bench" "${flags[@]}" -c "$file" \
+            -o /dev/null || return 1
     done
 }
 
@@ -59,7 +62,7 @@ check "cppcheck: nothing to say" cppcheck cppcheck cppcheck --quiet --error-exit
     --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
     "-DLIBBPF_OPTS(type,name,...)=struct type name = {__VA_ARGS__}" -I bpf -I plugin "${plugin[@]}"
 check "clang-format: nothing to change" clang-format clang-format clang-format --style="file:$style" --dry-run -Werror \
-    "${plugin[@]}" plugin/*.h bpf/*.[ch] "${units[@]}" tests/unit/*.h
+    "${plugin[@]}" plugin/*.h bpf/*.[ch] "${units[@]}" tests/unit/*.h tests/bench/*.h
 check "shellcheck: nothing to say" shellcheck shellcheck shellcheck -x -S warning -P SCRIPTDIR "${scripts[@]}"
 echo "1..$number"
 exit $((failures > 0))

@@ -9,7 +9,8 @@
 #   system    a real collectd in network namespaces, attached by tcx
 #   clsact    the same by clsact, as on kernels before 6.6
 #   try       conf/try.sh --demo
-#   packets   packet by packet against an independent reader, other people's captures
+#   packets   packet by packet against an independent reader, other people's captures; what
+#             the benchmark compares does count
 #   kernels   the packets and the system tests on other kernels, in qemu
 #   dist      make distcheck
 #
@@ -188,6 +189,7 @@ layer_try() {
 
 layer_packets() {
     run_tap packets "$tests/packets/differential.sh"
+    run_tap bench "$tests/bench/check.sh"
 }
 
 layer_kernels() {

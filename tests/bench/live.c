@@ -3,6 +3,7 @@
  * What one packet costs on a live interface (section 2):
  *
  *     live INTERFACE ROUNDS CASE COMMAND...
+ *     live INTERFACE empty|tc_portbytes
  *
  * attaches all classifiers to INTERFACE's ingress at the same time, each of which passes
  * the packet on to the next, runs COMMAND, which makes the traffic, and prints for each
@@ -13,6 +14,13 @@
  *
  * Together they also share the caches: with many ports each evicts what the other will
  * need. So each has turns with the empty program alone, too: samples of CASE, alone.
+ *
+ * A read of the clock waits until every load before it is done. So a table entry that has
+ * to come from memory shows with its full time here; without the statistics the processor
+ * goes on with the packet meanwhile. One variant is that load and little else (floor.bpf.c).
+ *
+ * The second form holds the empty program, or the classifier without collectd, at both hooks
+ * of INTERFACE until SIGTERM, for the section "feel": what they cost alone.
  */
 #include "bench.h"
 
@@ -20,23 +28,27 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <net/if.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "floor.skel.h"
 #include "stores.skel.h"
 
 /* enum bpf_attach_type of Linux 6.6 */
 #define ATTACH_TCX_INGRESS 46
+#define ATTACH_TCX_EGRESS  47
 
-enum variant { EMPTY, TEXTBOOK, OURS, OURS_DEFAULT, VARIANTS };
+enum variant { EMPTY, FLOOR, TEXTBOOK, OURS, OURS_DEFAULT, VARIANTS };
 
 #define ALL ((1u << VARIANTS) - 1)
 
 static const char *const variant_names[VARIANTS] = {
     [EMPTY] = "empty program",
+    [FLOOR] = "parse, load table[key], add",
     [TEXTBOOK] = "textbook (PERCPU_HASH)",
     [OURS] = "tc_portbytes, a counter per port",
     [OURS_DEFAULT] = "tc_portbytes, default settings",
@@ -49,10 +61,12 @@ struct attachment {
 
 static struct bpf_tc_hook hook = {.sz = sizeof(hook), .attach_point = BPF_TC_INGRESS};
 
-/* The place-th in line. */
+/* The place-th in line, at the hook that `hook` names. */
 static void attach(struct attachment *out, int program, int place) {
+    int tcx = hook.attach_point == BPF_TC_INGRESS ? ATTACH_TCX_INGRESS : ATTACH_TCX_EGRESS;
+
     *out = (struct attachment){
-        .link = bpf_link_create(program, hook.ifindex, ATTACH_TCX_INGRESS, NULL),
+        .link = bpf_link_create(program, hook.ifindex, tcx, NULL),
         .filter = {.sz = sizeof(out->filter), .prog_fd = program, .priority = place + 1}};
     if (out->link >= 0)
         return;
@@ -80,9 +94,11 @@ static struct bpf_prog_info info_of(int program) {
 }
 
 static void run_command(char **command) {
-    pid_t child = fork();
+    pid_t child;
     int status;
 
+    fflush(stdout); /* or freopen writes the samples so far once more, from the child's copy */
+    child = fork();
     if (child == 0) {
         if (!freopen("/dev/null", "w", stdout))
             _exit(127);
@@ -125,28 +141,78 @@ static void take_turn(unsigned who, unsigned turn, const char *name, char **comm
     }
 }
 
+static struct floor_bpf *open_floor(void) {
+    struct floor_bpf *object = floor_bpf__open();
+
+    if (!object)
+        die("floor: %s", strerror(errno));
+    bpf_program__set_autoload(object->progs.tc_portbytes_in, false);
+    bpf_program__set_autoload(object->progs.tc_portbytes_eg, false);
+    if (floor_bpf__load(object))
+        die("floor: %s", strerror(errno));
+    return object;
+}
+
+/* Attached at both hooks, said by a line on the standard output, until SIGTERM. */
+static void hold(const int programs[2]) {
+    static const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
+    struct attachment attachments[2];
+    sigset_t signals;
+    int signal;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    for (int i = 0; i < 2; i++) {
+        hook.attach_point = points[i];
+        attach(&attachments[i], programs[i], 0);
+    }
+    puts("attached");
+    fflush(stdout);
+    sigwait(&signals, &signal);
+    for (int i = 0; i < 2; i++) {
+        hook.attach_point = points[i];
+        detach(&attachments[i]);
+    }
+}
+
 int main(int argc, char **argv) {
     struct ours ours, by_default;
     struct stores_bpf *stores;
+    struct floor_bpf *one_load;
     char alone[96];
     int rounds;
 
-    if (argc < 5) {
-        fprintf(stderr, "usage: live INTERFACE ROUNDS CASE COMMAND...\n");
+    if (argc != 3 && argc < 5) {
+        fprintf(stderr, "usage: live INTERFACE ROUNDS CASE COMMAND...\n"
+                        "       live INTERFACE empty|tc_portbytes\n");
         return 2;
     }
     libbpf_set_print(NULL);
     hook.ifindex = if_nametoindex(argv[1]);
-    rounds = atoi(argv[2]);
-    snprintf(alone, sizeof(alone), "%s, alone", argv[3]);
     stores = stores_bpf__open_and_load();
     if (!stores)
         die("the stores were refused: %s", strerror(errno));
+    if (argc == 3) {
+        int empty = bpf_program__fd(stores->progs.empty), programs[2] = {empty, empty};
+
+        if (strcmp(argv[2], "empty") != 0) {
+            ours_default(&ours);
+            programs[0] = ours.ingress;
+            programs[1] = own_program("tc_portbytes_eg");
+        }
+        hold(programs);
+        return 0; /* which closes all of them */
+    }
+    rounds = atoi(argv[2]);
+    snprintf(alone, sizeof(alone), "%s, alone", argv[3]);
+    one_load = open_floor();
     if (bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)
         die("no statistics: %s", strerror(errno));
     ours_every_port(&ours, 0, 65536);
     ours_default(&by_default);
     program[EMPTY] = bpf_program__fd(stores->progs.empty);
+    program[FLOOR] = bpf_program__fd(one_load->progs.floor_load);
     program[TEXTBOOK] = bpf_program__fd(stores->progs.textbook);
     program[OURS] = ours.ingress;
     program[OURS_DEFAULT] = by_default.ingress;
@@ -154,7 +220,7 @@ int main(int argc, char **argv) {
     take_turn(ALL, 0, NULL, argv + 4); /* every port comes up */
     for (int round = 0; round < rounds; round++) {
         take_turn(ALL, round, argv[3], argv + 4);
-        for (int v = TEXTBOOK; v < VARIANTS; v++)
+        for (int v = FLOOR; v < VARIANTS; v++)
             take_turn(1u << EMPTY | 1u << v, round % 2 ? EMPTY : v, alone, argv + 4);
     }
     snprintf(alone, sizeof(alone), "live, %s", argv[3]);
@@ -164,6 +230,7 @@ int main(int argc, char **argv) {
            100.0 * ours_packets(&by_default) / info_of(program[OURS_DEFAULT]).run_cnt);
     ours_close(&ours);
     ours_close(&by_default);
+    floor_bpf__destroy(one_load);
     stores_bpf__destroy(stores);
     return 0;
 }

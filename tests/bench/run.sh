@@ -4,7 +4,8 @@
 #
 #   packet    one packet, by test_run: the stores a classifier could count in
 #   live      one packet on a live interface, measured by the kernel
-#   feel      packets per second through a host: nothing, the plugin, nftables, pmacctd
+#   feel      packets per second through a host: nothing, an empty program at the plugin's
+#             hooks, the classifier alone, the plugin, nftables, pmacctd
 #   read      one read of the counters: time and system calls
 #   guests    the same with 64 and 255 possible CPUs, in qemu
 #   memory    of the maps, by the kernel's own figures
@@ -380,9 +381,19 @@ write_rules() {
 
 # turn VARIANT PORTS PACKETS: sets up, sends, takes away
 turn() {
-    local variant=$1 ports=$2 packets=$3 daemon='' before=0 after=0 sent time busy arrived
+    local variant=$1 ports=$2 packets=$3 daemon='' holder='' before=0 after=0 sent time busy arrived at
     case $variant in
-    nothing) ;;
+    nothing | again) ;;
+    empty | tc_portbytes)
+        rm -f "$work/hooks"
+        ip netns exec "$A" "$programs/live" a0 "$variant" >"$work/hooks" 2>"$work/errors" &
+        holder=$!
+        started+=("$holder")
+        wait_for 10 test -s "$work/hooks" || {
+            note feel "nothing at the hooks: $(tail -n 1 "$work/errors")"
+            return 1
+        }
+        ;;
     plugin)
         start_bench_collectd "${PB_PLUGIN%/*}" || return
         daemon=$collectd
@@ -402,16 +413,21 @@ turn() {
         }
         ;;
     esac
-    [ -z "$daemon" ] || before=$(family_cpu "$daemon")
+    [ -z "$daemon" ] || before=$(family_cpu "$daemon") at=$EPOCHREALTIME
     arrived=$(interface_counter "$A" a1 tx packets)
     read -r sent time busy < <(in_b timeout 60 "$programs/send" b0 "$packets" 1001 "$ports" "$mac" 10.99.9.2 1)
     arrived=$(($(interface_counter "$A" a1 tx packets) - arrived))
     [ -z "$daemon" ] || {
         sleep 1.2 # a read, and what waits in buffers
         after=$(family_cpu "$daemon")
+        # Of all that time, only the part in which packets came is theirs; what a capture still
+        # has in its buffers then is, too.
+        [ "$variant" != plugin ] || after=$(awk -v b="$before" -v a="$after" -v t="$time" \
+            -v s="$at" -v e="$EPOCHREALTIME" 'BEGIN { printf "%d", b + (a - b) * t / (e - s) }')
     }
     case $variant in
     plugin) stop_collectd ;;
+    empty | tc_portbytes) kill -TERM "$holder" && wait "$holder" ;;
     rules | map) alternative in_a "$nft" delete table inet bench ;;
     pmacctd)
         kill -TERM "$daemon" 2>/dev/null
@@ -437,22 +453,27 @@ family_cpu() {
     echo $sum
 }
 
-declare -A names=([nothing]=nothing [plugin]=tc_portbytes [rules]="nftables, a rule for each port"
+declare -A names=([nothing]=nothing [again]="nothing, once more"
+    [empty]="an empty program at the same hooks" [tc_portbytes]="the classifier without collectd"
+    [plugin]=tc_portbytes [rules]="nftables, a rule for each port"
     [map]="nftables, a map of counters" [pmacctd]="pmacctd (libpcap)")
 
 section_feel() {
-    local rounds=4 packets=400000 variants=(nothing plugin) round ports i
-    $quick && rounds=2 packets=100000
+    local rounds=8 packets=300000 variants=(nothing empty tc_portbytes plugin again) others=() all round ports i
+    $quick && rounds=4 packets=100000
     make_router
     find_alternatives
-    [ -z "$nft" ] || variants+=(rules map)
-    if [ -n "$pmacctd" ]; then variants+=(pmacctd); else note feel "pmacctd left out: not to be had"; fi
+    [ -z "$nft" ] || others+=(rules map)
+    if [ -n "$pmacctd" ]; then others+=(pmacctd); else note feel "pmacctd left out: not to be had"; fi
     for ports in 20 1000; do
         write_rules $ports
         quietly=1 turn nothing $ports 100000 # warm-up
         for ((round = 0; round < rounds; round++)); do
-            for ((i = 0; i < ${#variants[@]}; i++)); do
-                turn "${variants[(i + round) % ${#variants[@]}]}" $ports \
+            # The others differ by more: half of the rounds will do.
+            all=("${variants[@]}")
+            ((round % 2)) || all+=(${others[@]+"${others[@]}"})
+            for ((i = 0; i < ${#all[@]}; i++)); do
+                turn "${all[(i + round) % ${#all[@]}]}" $ports \
                     $((ports == 1000 ? packets / 2 : packets))
             done
         done
