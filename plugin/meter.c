@@ -7,12 +7,15 @@
 #include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -31,9 +34,14 @@
 #define FLAG_BEFORE        (1u << 3) /* BPF_F_BEFORE, alone: before all others */
 #define LINK_TYPE_TCX      11        /* BPF_LINK_TYPE_TCX */
 
-/* clsact: the first priority there is, and a handle that others will not pick by chance. */
+/*
+ * clsact: the first priority there is, and handles that others will not pick by chance,
+ * two for each daemon that counts here. The odd one of the two says that the qdisc was made
+ * by one of us: nobody else could tell that after its maker was killed.
+ */
 #define FILTER_PRIORITY 1
 #define FILTER_HANDLE   0x70627970 /* "pbyp" */
+#define DAEMONS_MAX     64
 
 /* Which brought atomics with a result. */
 #define KERNEL_MAJOR 5
@@ -48,6 +56,8 @@ struct attachment {
     __u32 program_id;
     int link;               /* tcx: attached while this fd is open; -1: none */
     __u32 handle, priority; /* clsact: our filter's; 0: none */
+    int owner;              /* clsact: says that we live, see below; -1: none */
+    bool behind;            /* somebody else's classifier is in front of ours, and that was said */
 };
 
 struct meter {
@@ -55,6 +65,7 @@ struct meter {
     struct attachment attachments[DIRECTIONS];
     char name[64];
     int interface;
+    bool silent;                        /* why it cannot be attached has been said before */
     bool made_qdisc;                    /* clsact: it is there because of us */
     __u32 slots;                        /* in the map, of one CPU */
     int cpus;                           /* numbers that a CPU may have */
@@ -173,6 +184,8 @@ static int refused(const char *name, int error) {
     char text[64];
     const char *missing = missing_capabilities(text);
 
+    if (error == -LIBBPF_ERRNO__LIBELF) /* the object is built in: all that it can lack is memory */
+        error = -ENOMEM;
     if (*missing) {
         pb_log(LOG_ERR,
                "%s: the kernel refused the classifier because collectd lacks%s; run it as root or "
@@ -186,7 +199,17 @@ static int refused(const char *name, int error) {
                "%s: the kernel refused the classifier (%s) although the capabilities are there: "
                "look for a security module, a seccomp filter or lockdown that forbids bpf().",
                name, strerror(-error));
-    else if (error == -ENOMEM || error == -E2BIG)
+    else if (error == -EMFILE || error == -ENFILE)
+        pb_log(LOG_ERR,
+               "%s: no file descriptors for the classifier (%s); raise the limit: LimitNOFILE of "
+               "collectd's unit, or ulimit -n.",
+               name, strerror(-error));
+    else if (error == -EUCLEAN)
+        pb_log(LOG_ERR,
+               "%s: libbpf could not ask the kernel what it supports, for lack of memory or of "
+               "file descriptors, and will not ask again; restart collectd.",
+               name);
+    else if (error == -ENOMEM || error == -E2BIG || error == -ENOSPC)
         pb_log(LOG_ERR, "%s: no memory for the classifier (%s); a smaller MaxPorts needs less.",
                name, strerror(-error));
     else
@@ -382,6 +405,9 @@ static int load_object(struct meter *meter, const struct meter_settings *setting
         error = pin_maps(meter);
     if (error)
         return error;
+    /* Not mapped: a trial that libbpf makes once had failed, so it thinks that the kernel can't. */
+    if (!object->bss)
+        return -EUCLEAN;
 
     for (int direction = 0; direction < DIRECTIONS; direction++) {
         struct attachment *attachment = &meter->attachments[direction];
@@ -409,13 +435,17 @@ int meter_open(struct meter **out, const char *name, const struct meter_settings
     if (error)
         return error;
     meter = calloc(1, sizeof(*meter));
-    if (!meter)
+    if (!meter) {
+        pb_log(LOG_ERR, "%s: no memory.", name);
         return -ENOMEM;
+    }
     snprintf(meter->name, sizeof(meter->name), "%s", name);
     meter->attachments[INGRESS].link = meter->attachments[EGRESS].link = -1;
+    meter->attachments[INGRESS].owner = meter->attachments[EGRESS].owner = -1;
     if (settings->pins)
         snprintf(meter->pins, sizeof(meter->pins), "%s", settings->pins);
     meter->state_size = settings->state;
+    meter->silent = settings->silent;
     meter->slots = (settings->slots + SLOTS_OF_LINE - 1) / SLOTS_OF_LINE * SLOTS_OF_LINE;
     meter->cpus = cpu_numbers();
     if (meter->cpus < 1) {
@@ -428,7 +458,10 @@ int meter_open(struct meter **out, const char *name, const struct meter_settings
     keep_lines();
     error = load_object(meter, settings);
     if (error) {
-        error = refused(name, error);
+        if (settings->silent)
+            tell_kept(name, -1);
+        else
+            error = refused(name, error);
         meter_leave(meter);
         meter_close(meter);
         return error;
@@ -446,7 +479,8 @@ int meter_open(struct meter **out, const char *name, const struct meter_settings
     return 0;
 
 fail:
-    pb_log(LOG_ERR, "%s: %s.", name, strerror(-error));
+    if (!settings->silent)
+        pb_log(LOG_ERR, "%s: %s.", name, strerror(-error));
     meter_leave(meter);
     meter_close(meter);
     return error;
@@ -464,21 +498,6 @@ void meter_close(struct meter *meter) {
     if (*meter->pins)
         pins_remove(meter->pins);
     free(meter);
-}
-
-void meter_leave(struct meter *meter) {
-    if (!*meter->pins)
-        return;
-    for (int direction = 0; direction < DIRECTIONS; direction++) {
-        struct attachment *attachment = &meter->attachments[direction];
-
-        if (attachment->link >= 0)
-            close(attachment->link);
-        attachment->link = -1;
-        attachment->handle = 0;
-    }
-    meter->made_qdisc = false;
-    meter->pins[0] = 0;
 }
 
 void *meter_state(struct meter *meter) {
@@ -548,18 +567,39 @@ static void tcx_detach(struct meter *meter, struct attachment *attachment) {
     attachment->link = -1;
 }
 
+/* Whether the program is a classifier of this plugin, of whichever daemon. */
+static bool is_classifier(__u32 id) {
+    struct bpf_prog_info info = {0};
+    __u32 length = sizeof(info);
+    int fd = bpf_prog_get_fd_by_id(id); /* needs CAP_SYS_ADMIN; without it the answer is no */
+    bool is;
+
+    if (fd < 0)
+        return false;
+    is = bpf_obj_get_info_by_fd(fd, &info, &length) == 0 &&
+         (!strcmp(info.name, "tc_portbytes_in") || !strcmp(info.name, "tc_portbytes_eg"));
+    close(fd);
+    return is;
+}
+
 /* Far more than sane hosts attach; the kernel fills in as many as fit. */
 #define PROGRAMS_MAX 64
 
-static int tcx_check(const struct meter *meter, const struct attachment *attachment) {
+/* behind: whether a program of somebody else's comes before ours. */
+static int tcx_check(const struct meter *meter, const struct attachment *attachment, bool *behind) {
     __u32 ids[PROGRAMS_MAX], number = PROGRAMS_MAX;
     int error = bpf_prog_query(meter->interface, tcx_type(attachment), 0, NULL, ids, &number);
+    bool others = false;
 
     if (error && error != -ENOSPC)
         return error;
-    for (__u32 i = 0; i < number && i < PROGRAMS_MAX; i++)
-        if (ids[i] == attachment->program_id)
+    for (__u32 i = 0; i < number && i < PROGRAMS_MAX; i++) {
+        if (ids[i] == attachment->program_id) {
+            *behind = others;
             return 0;
+        }
+        others = others || !is_classifier(ids[i]);
+    }
     return error ? 0 : -ENOENT; /* with more programs than fit, no news is good news */
 }
 
@@ -584,45 +624,130 @@ static int filter_program(const struct bpf_tc_hook *hook, __u32 handle, __u32 pr
     return 0;
 }
 
-/* Whether the program is a classifier of this plugin, of whichever daemon. */
-static bool is_classifier(__u32 id) {
-    struct bpf_prog_info info = {0};
-    __u32 length = sizeof(info);
-    int fd = bpf_prog_get_fd_by_id(id);
-    bool is;
+/*
+ * A filter outlives its daemon, so it can't tell whether that was killed or counts beside us.
+ * Hence for each of its filters a daemon holds a socket with an abstract name: it ends with
+ * the process, however that ends, leaves no file, and is seen by all who can see the
+ * interface, being of the same network namespace.
+ */
+static socklen_t owner_address(struct sockaddr_un *address, __u32 program) {
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    return offsetof(struct sockaddr_un, sun_path) + 1 +
+           snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "tc_portbytes/%u",
+                    program);
+}
 
-    if (fd < 0)
+static int owner_begin(struct attachment *attachment) {
+    struct sockaddr_un address;
+    socklen_t length = owner_address(&address, attachment->program_id);
+    int owner;
+
+    if (attachment->owner >= 0)
+        return 0;
+    owner = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (owner < 0)
+        return -errno;
+    /* Somebody has the name already? Then it says what it shall. */
+    if (bind(owner, (struct sockaddr *)&address, length) && errno != EADDRINUSE) {
+        int error = -errno;
+
+        close(owner);
+        return error;
+    }
+    shutdown(owner, SHUT_RD); /* nobody has anything to tell us */
+    attachment->owner = owner;
+    return 0;
+}
+
+static void owner_end(struct attachment *attachment) {
+    if (attachment->owner >= 0)
+        close(attachment->owner);
+    attachment->owner = -1;
+}
+
+/* In doubt yes: what is left alone does no harm. */
+static bool owner_lives(__u32 program) {
+    struct sockaddr_un address;
+    socklen_t length = owner_address(&address, program);
+    int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool lives;
+
+    if (probe < 0)
+        return true;
+    lives = connect(probe, (struct sockaddr *)&address, length) == 0 || errno != ECONNREFUSED;
+    close(probe);
+    return lives;
+}
+
+/* libbpf calls a filter by its program. That, unlike the program itself, may be seen by all. */
+static bool is_ours(const struct netlink_filter *filter) {
+    return filter->program && (!strncmp(filter->name, "tc_portbytes_in:", 16) ||
+                               !strncmp(filter->name, "tc_portbytes_eg:", 16));
+}
+
+/*
+ * Removes what killed daemons left, but the first of their filters if that is asked for: *heir
+ * has its place then, else a program of 0. Returns whether one of us, dead or alive, made the
+ * qdisc.
+ */
+static bool remove_leftovers(int interface, enum direction direction, struct netlink_filter *heir) {
+    struct bpf_tc_hook hook = hook_of(interface, direction);
+    struct netlink_filter *filters;
+    unsigned number;
+    bool made = false;
+
+    if (netlink_filters(interface, direction == EGRESS, &filters, &number))
         return false;
-    is = bpf_obj_get_info_by_fd(fd, &info, &length) == 0 &&
-         (!strcmp(info.name, "tc_portbytes_in") || !strcmp(info.name, "tc_portbytes_eg"));
-    close(fd);
-    return is;
+    for (unsigned i = 0; i < number; i++) {
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = filters[i].handle,
+                    .priority = filters[i].priority);
+
+        if (!is_ours(&filters[i]))
+            continue;
+        made |= filters[i].handle & 1;
+        if (owner_lives(filters[i].program))
+            continue;
+        if (heir && !heir->program)
+            *heir = filters[i];
+        else
+            bpf_tc_detach(&hook, &options);
+    }
+    free(filters);
+    return made;
 }
 
 static int clsact_attach(struct meter *meter, struct attachment *attachment) {
-    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = attachment->program, .handle = FILTER_HANDLE,
-                .priority = FILTER_PRIORITY);
+    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = attachment->program, .priority = FILTER_PRIORITY);
     struct bpf_tc_hook hook = hook_of(meter->interface, attachment->direction);
-    int error = bpf_tc_hook_create(&hook);
-    __u32 id;
+    struct netlink_filter heir = {0};
+    int error = owner_begin(attachment); /* first: who sees the filter shall find its owner */
 
-    if (error == 0)
-        meter->made_qdisc = true;
-    else if (error != -EEXIST)
+    if (error)
         return error;
+    error = bpf_tc_hook_create(&hook);
+    if (error && error != -EEXIST)
+        return error;
+    meter->made_qdisc |= !error;
+    meter->made_qdisc |= remove_leftovers(meter->interface, attachment->direction, &heir);
 
-    if (filter_program(&hook, FILTER_HANDLE, FILTER_PRIORITY, &id) == 0) {
-        if (is_classifier(id)) { /* a killed daemon's: replaced at once, its qdisc is ours now */
-            options.flags = BPF_TC_F_REPLACE;
-            meter->made_qdisc = true;
-        } else {
-            options.handle = 0; /* somebody else's: the kernel finds us another */
-        }
+    error = -EEXIST;
+    if (heir.program) { /* without a gap: it may count still, see meter_leave */
+        options.handle = heir.handle;
+        options.priority = heir.priority;
+        options.flags = BPF_TC_F_REPLACE;
+        error = bpf_tc_attach(&hook, &options);
+        if (error)
+            return error;
     }
-    error = bpf_tc_attach(&hook, &options);
-    if (error == -EINVAL || error == -EEXIST) {
+    /* -EEXIST: another daemon's, or somebody else's after all. */
+    for (__u32 n = 0; n < DAEMONS_MAX && error == -EEXIST; n++) {
+        options.handle = FILTER_HANDLE + 2 * n + meter->made_qdisc;
+        error = bpf_tc_attach(&hook, &options);
+    }
+    if (error == -EINVAL) {
         /* A filter of another kind has the first priority: behind it, then. */
-        LIBBPF_OPTS(bpf_tc_opts, behind, .prog_fd = attachment->program);
+        LIBBPF_OPTS(bpf_tc_opts, behind, .prog_fd = attachment->program,
+                    .handle = FILTER_HANDLE + meter->made_qdisc);
 
         error = bpf_tc_attach(&hook, &behind);
         options.handle = behind.handle;
@@ -632,6 +757,7 @@ static int clsact_attach(struct meter *meter, struct attachment *attachment) {
                    "%s: another kind of filter has the first place on %s, so what it decides on "
                    "is not counted.",
                    meter->name, attachment->direction == INGRESS ? "ingress" : "egress");
+        attachment->behind = !error;
     }
     if (error)
         return error;
@@ -640,6 +766,7 @@ static int clsact_attach(struct meter *meter, struct attachment *attachment) {
     return 0;
 }
 
+/* Whether the filter there is ours. */
 static int clsact_check(const struct meter *meter, const struct attachment *attachment) {
     struct bpf_tc_hook hook = hook_of(meter->interface, attachment->direction);
     __u32 id = 0;
@@ -648,6 +775,29 @@ static int clsact_check(const struct meter *meter, const struct attachment *atta
     if (error)
         return error;
     return id == attachment->program_id ? 0 : -ENOENT;
+}
+
+/*
+ * Whether a filter of somebody else's comes before ours; in doubt as before. Learns on the way
+ * that another daemon made the qdisc, if that began in the same moment as we.
+ */
+static bool clsact_behind(struct meter *meter, const struct attachment *attachment) {
+    bool others = false, behind = attachment->behind;
+    struct netlink_filter *filters;
+    unsigned number;
+
+    if (netlink_filters(meter->interface, attachment->direction == EGRESS, &filters, &number))
+        return behind;
+    for (unsigned i = 0; i < number; i++) {
+        if (filters[i].program == attachment->program_id)
+            behind = others;
+        if (is_ours(&filters[i]))
+            meter->made_qdisc |= filters[i].handle & 1;
+        else
+            others = true;
+    }
+    free(filters);
+    return behind;
 }
 
 static void clsact_detach(struct meter *meter, struct attachment *attachment) {
@@ -668,25 +818,15 @@ static void remove_qdisc(int interface) {
     bpf_tc_hook_destroy(&hook);
 }
 
-/* Whether a killed daemon's filter was there; it has gone then. */
-static bool sweep(int interface, enum direction direction) {
-    struct bpf_tc_hook hook = hook_of(interface, direction);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
-    __u32 id;
-
-    return filter_program(&hook, FILTER_HANDLE, FILTER_PRIORITY, &id) == 0 && is_classifier(id) &&
-           bpf_tc_detach(&hook, &options) == 0;
-}
-
 void meter_sweep(int interface) {
-    bool swept = false;
+    bool made = false;
 
     if (has_tcx(interface)) /* whose links die with the daemon */
         return;
     keep_lines();
     for (int direction = 0; direction < DIRECTIONS; direction++)
-        swept |= sweep(interface, direction);
-    if (swept && netlink_has_filters(interface) == 0)
+        made |= remove_leftovers(interface, direction, NULL);
+    if (made && netlink_has_filters(interface) == 0)
         remove_qdisc(interface);
     tell_kept("", -1);
 }
@@ -694,7 +834,7 @@ void meter_sweep(int interface) {
 /* ---- both ---- */
 
 int meter_attach(struct meter *meter, int interface) {
-    bool tcx = has_tcx(interface), first = true;
+    bool tcx = has_tcx(interface), first = true, tell = false;
     int error = 0;
 
     meter->interface = interface;
@@ -709,15 +849,17 @@ int meter_attach(struct meter *meter, int interface) {
         else if (tcx) /* an earlier daemon's, of other settings */
             tcx_detach(meter, attachment);
         else
-            sweep(interface, direction);
-        if (error && error != -ENODEV)
+            remove_leftovers(interface, direction, NULL);
+        tell = error && error != -ENODEV && !meter->silent;
+        if (tell)
             pb_log(LOG_ERR, "%s: cannot attach to %s by %s: %s.", meter->name,
                    direction == INGRESS ? "ingress" : "egress", tcx ? "tcx" : "clsact",
                    strerror(-error));
     }
-    tell_kept(meter->name, error && error != -ENODEV ? LOG_NOTICE : -1);
+    tell_kept(meter->name, tell ? LOG_NOTICE : -1);
     if (error && first)
         meter_detach(meter);
+    meter->silent = false;
     return error;
 }
 
@@ -729,6 +871,7 @@ void meter_detach(struct meter *meter) {
         tcx_detach(meter, attachment);
         if (attachment->handle)
             clsact_detach(meter, attachment);
+        owner_end(attachment);
     }
     if (meter->made_qdisc && netlink_has_filters(meter->interface) == 0)
         remove_qdisc(meter->interface);
@@ -736,12 +879,41 @@ void meter_detach(struct meter *meter) {
     tell_kept(meter->name, -1);
 }
 
-int meter_check(struct meter *meter) {
+void meter_leave(struct meter *meter) {
+    if (!*meter->pins)
+        return;
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        struct attachment *attachment = &meter->attachments[direction];
+
+        if (attachment->link >= 0)
+            close(attachment->link);
+        owner_end(attachment);
+        attachment->link = -1;
+        attachment->handle = 0;
+    }
+    meter->made_qdisc = false;
+    meter->pins[0] = 0;
+}
+
+/* Said when it begins, not at every read. Nothing is done: two that fight are worse. */
+static void tell_behind(const struct meter *meter, struct attachment *attachment, bool behind) {
+    if (behind && !attachment->behind)
+        pb_log(LOG_WARNING,
+               "%s: another classifier is now in front on %s; what it drops or ends is not "
+               "counted.",
+               meter->name, attachment->direction == INGRESS ? "ingress" : "egress");
+    attachment->behind = behind;
+}
+
+int meter_check(struct meter *meter, const char *name) {
     int result = 0;
+
+    snprintf(meter->name, sizeof(meter->name), "%s", name); /* it may have been renamed */
 
     keep_lines();
     for (int direction = 0; direction < DIRECTIONS && result != -ENODEV; direction++) {
         struct attachment *attachment = &meter->attachments[direction];
+        bool behind = attachment->behind;
         int error;
 
         if (!attachment->wanted)
@@ -749,7 +921,10 @@ int meter_check(struct meter *meter) {
         if (attachment->handle)
             error = clsact_check(meter, attachment);
         else
-            error = attachment->link < 0 ? -ENOENT : tcx_check(meter, attachment);
+            error = attachment->link < 0 ? -ENOENT : tcx_check(meter, attachment, &behind);
+        if (!error && attachment->handle)
+            behind = clsact_behind(meter, attachment);
+        tell_behind(meter, attachment, behind);
         if (error == -ENOENT) { /* whatever we hold of it attaches nothing any more */
             tcx_detach(meter, attachment);
             attachment->handle = 0;

@@ -5,7 +5,8 @@
  *
  * Errors are negative errno. meter_open and meter_attach also say, in one line of
  * the log, what was refused and what to do about it; nothing else here logs an
- * error. Not thread-safe per meter; different meters are independent.
+ * error, but meter_check has a warning. Not thread-safe per meter; different meters are
+ * independent.
  */
 #ifndef PB_METER_H
 #define PB_METER_H
@@ -22,6 +23,7 @@ struct meter_settings {
     enum pb_port port_in, port_eg; /* which port makes the key, by direction */
     bool ingress, egress;          /* which directions to attach to */
     __u32 slots;                   /* of all kinds, slot 0 included */
+    bool silent;                   /* why it can't be loaded or attached has been said before */
 
     /*
      * A directory on bpffs where the maps and the attachments are pinned, so that they outlive
@@ -55,9 +57,9 @@ struct pb_shared *meter_shared(struct meter *meter);
 
 /*
  * Attaches to the interface in the current network namespace, first in line: by
- * tcx where the kernel has it (6.6), else by clsact. Takes over what a killed
- * daemon left there. Directions that are attached already stay so; if none was, then
- * on failure none is.
+ * tcx where the kernel has it (6.6), else by clsact. Replaces what a killed daemon
+ * left there, and goes beside what a living one has. Directions that are attached already stay so;
+ * if none was, then on failure none is.
  */
 int meter_attach(struct meter *meter, int interface);
 
@@ -66,13 +68,15 @@ void meter_detach(struct meter *meter);
 
 /*
  * 0: attached in each direction wanted. -ENOENT: somebody removed us from one,
- * and meter_attach will put it back. -ENODEV: the interface has gone.
+ * and meter_attach will put it back. -ENODEV: the interface has gone. Says so when
+ * somebody else's classifier has come in front of ours; it stays there. `name` is the
+ * interface's now, for this and later messages.
  */
-int meter_check(struct meter *meter);
+int meter_check(struct meter *meter, const char *name);
 
 /*
- * Removes the clsact filters that a killed daemon left on an interface. Ones that
- * meter_attach would take over need no sweeping.
+ * Removes the clsact filters that killed daemons left on an interface, and their qdisc
+ * if nobody uses it. Those of living daemons stay.
  */
 void meter_sweep(int interface);
 

@@ -43,6 +43,7 @@ struct interface {
     __u64 gone;         /* monotonic ns; 0: not gone */
     bool loopback;      /* listeners on loopback addresses can be reached through it */
     __u64 repair_at;    /* not before then */
+    __u64 silent_until; /* a failure to attach has been said: once a minute will do */
     char name[IFNAMSIZ];
 };
 
@@ -307,7 +308,7 @@ static void engine_close(struct engine *engine) {
 }
 
 static int engine_open(struct engine *out, const struct monitor *monitor,
-                       const struct netlink_link *link) {
+                       const struct netlink_link *link, bool silent) {
     struct meter_settings settings = meter_settings_for(monitor->settings, link->type);
     struct engine engine = {.index = link->index,
                             .fingerprint = fingerprint(monitor->settings, &settings)};
@@ -317,6 +318,7 @@ static int engine_open(struct engine *out, const struct monitor *monitor,
     __u32 first, last;
     int error;
 
+    settings.silent = silent;
     if (monitor->pins) {
         pins_path(monitor->pins, link->index, path);
         settings.pins = path;
@@ -324,13 +326,16 @@ static int engine_open(struct engine *out, const struct monitor *monitor,
         settings.fingerprint = fingerprint_of_name(&engine, link->name);
     }
     error = meter_open(&engine.meter, link->name, &settings);
-    if (!error)
-        saved = saved_state(monitor, &engine, link->name);
-    if (!error && saved)
+    if (error)
+        return error;
+    saved = saved_state(monitor, &engine, link->name);
+    if (saved)
         error = slots_restore(&engine.slots, meter_shared(engine.meter), dynamic, granted, saved);
-    else if (!error)
+    else
         error = slots_new(&engine.slots, meter_shared(engine.meter), dynamic, granted);
-    if (!error) {
+    if (error && !silent) {
+        pb_log(LOG_ERR, "%s: no memory.", link->name);
+    } else if (!error) {
         ephemeral_range(monitor->settings, &first, &last);
         slots_fold(engine.slots, first, last);
         for (__u32 i = 0; i < monitor->settings->ports_number; i++)
@@ -429,6 +434,13 @@ static const struct netlink_link *link_by_index(const struct netlink_link *links
     return NULL;
 }
 
+/* At each read again: a port that found no memory before gets its series then. With the lock. */
+static void select_ports(const struct monitor *monitor, struct interface *interface) {
+    for (__u32 i = 0; i < monitor->settings->ports_number; i++)
+        if (ledger_select(interface->ledger, monitor->settings->ports[i]))
+            slots_grant(interface->engine.slots, monitor->settings->ports[i]);
+}
+
 /* With the lock. An engine begins or goes on under this name. */
 static void take_engine(const struct monitor *monitor, struct interface *interface,
                         struct engine engine, const struct netlink_link *link) {
@@ -437,8 +449,7 @@ static void take_engine(const struct monitor *monitor, struct interface *interfa
     interface->gone = 0;
     interface->farewells = 0;
     interface->loopback = link->flags & IFF_LOOPBACK;
-    for (__u32 i = 0; i < monitor->settings->ports_number; i++)
-        ledger_select(interface->ledger, monitor->settings->ports[i]);
+    select_ports(monitor, interface);
     serve_listeners(monitor, interface);
     save(monitor, interface);
 }
@@ -498,6 +509,30 @@ static int retire(struct monitor *monitor, const struct netlink_link *links, uns
     return 0;
 }
 
+/* A failure has been said: the next tries, one at each change of any link, are silent. */
+static void silence(struct monitor *monitor, const char *name) {
+    struct interface *interface;
+
+    pthread_mutex_lock(&monitor->lock);
+    interface = find_or_make(monitor, name);
+    if (interface) {
+        interface->silent_until = monotonic() + RETRY * 1000000ull;
+        interface->gone = monotonic(); /* one that is never counted is forgotten in time */
+    }
+    pthread_mutex_unlock(&monitor->lock);
+}
+
+static bool is_silent(struct monitor *monitor, const char *name) {
+    const struct interface *interface;
+    bool silent;
+
+    pthread_mutex_lock(&monitor->lock);
+    interface = find(monitor, name);
+    silent = interface && monotonic() < interface->silent_until;
+    pthread_mutex_unlock(&monitor->lock);
+    return silent;
+}
+
 static bool is_counted(struct monitor *monitor, const struct netlink_link *link) {
     const struct interface *interface;
     bool counted;
@@ -527,6 +562,7 @@ static int begin(struct monitor *monitor, const struct netlink_link *link, struc
     if (error) {
         meter_leave(engine.meter);
         engine_close(&engine);
+        pb_log(LOG_ERR, "%s: no memory.", link->name);
         return error;
     }
     pb_log(LOG_INFO, "%s: counting.", link->name);
@@ -550,14 +586,18 @@ static int reconcile(struct monitor *monitor) {
     for (unsigned n = 0; n < number; n++) {
         const struct netlink_link *link = &links[n];
         struct engine engine;
+        bool silent;
 
         if (!(link->flags & IFF_UP) || !wants(monitor, link) || is_counted(monitor, link))
             continue;
-        error = engine_open(&engine, monitor, link); /* slow, so without the lock */
-        if (error == -ENODEV)                        /* gone meanwhile: its message will come */
+        silent = is_silent(monitor, link->name);
+        error = engine_open(&engine, monitor, link, silent); /* slow, so without the lock */
+        if (error == -ENODEV) /* gone meanwhile: its message will come */
             continue;
         if (!error)
             error = begin(monitor, link, engine);
+        if (error && !silent)
+            silence(monitor, link->name);
         if (error)
             result = error;
     }
@@ -569,7 +609,7 @@ static void *follow(void *argument) {
     struct monitor *monitor = argument;
     struct pollfd fds[] = {{.fd = monitor->wake, .events = POLLIN},
                            {.fd = netlink_fd(monitor->netlink), .events = POLLIN}};
-    int timeout = -1;
+    int timeout = RETRY; /* not all may have been attached at the start */
 
     for (;;) {
         int ready = poll(fds, 2, timeout);
@@ -662,8 +702,10 @@ int monitor_start(struct monitor **out, const struct settings *settings, monitor
     struct monitor *monitor = calloc(1, sizeof(*monitor));
     int error = -ENOMEM;
 
-    if (!monitor)
+    if (!monitor) {
+        pb_log(LOG_ERR, "cannot start: no memory.");
         return error;
+    }
     monitor->settings = settings;
     pthread_mutex_init(&monitor->lock, NULL);
     ephemeral_range(settings, &monitor->ephemeral_first, &monitor->ephemeral_last);
@@ -736,8 +778,11 @@ static void withdraw(struct monitor *monitor, __u64 interval) {
     if (!waiting)
         return;
     /* Refused (nohz_full, a seccomp filter): time passes instead, an interval alone is no bound. */
-    if (meter_grace_period())
-        until = now - (interval > SECOND ? interval : SECOND);
+    if (meter_grace_period()) {
+        __u64 wait = interval > SECOND ? interval : SECOND;
+
+        until = now > wait ? now - wait : 0; /* the machine may be up for less than that */
+    }
     for (struct interface *i = monitor->interfaces; i; i = i->next)
         if (i->engine.meter)
             slots_passed(i->engine.slots, until);
@@ -747,7 +792,8 @@ static void withdraw(struct monitor *monitor, __u64 interval) {
 static void repair(struct interface *interface) {
     __u64 now = monotonic();
 
-    if (meter_check(interface->engine.meter) != -ENOENT || now < interface->repair_at)
+    if (meter_check(interface->engine.meter, interface->name) != -ENOENT ||
+        now < interface->repair_at)
         return;
     if (meter_attach(interface->engine.meter, interface->engine.index))
         interface->repair_at = now + RETRY * 1000000ull; /* a failure is said once a minute */
@@ -760,6 +806,7 @@ static void repair(struct interface *interface) {
 
 static void read_interface(struct monitor *monitor, struct interface *interface) {
     repair(interface);
+    select_ports(monitor, interface);
     serve_listeners(monitor, interface); /* before booking: theirs from this read on */
     book(monitor, interface);
     slots_choose(interface->engine.slots, ledger_keeps, interface->ledger);

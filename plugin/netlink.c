@@ -5,10 +5,12 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/inet_diag.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -111,7 +113,7 @@ static bool shows_its_slaves(const struct nlattr *linkinfo) {
 
     mnl_attr_for_each_nested(attribute, linkinfo) {
         if (mnl_attr_get_type(attribute) == IFLA_INFO_SLAVE_KIND &&
-            mnl_attr_validate(attribute, MNL_TYPE_STRING) >= 0) {
+            mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0) {
             const char *kind = mnl_attr_get_str(attribute);
 
             return !strcmp(kind, "bridge") || !strcmp(kind, "bond") || !strcmp(kind, "team");
@@ -122,12 +124,14 @@ static bool shows_its_slaves(const struct nlattr *linkinfo) {
 
 static int on_link(const struct nlmsghdr *message, void *context) {
     const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
-    struct netlink_link link = {
-        .index = info->ifi_index, .flags = info->ifi_flags, .type = info->ifi_type};
+    struct netlink_link link = {0};
     const struct nlattr *attribute;
 
-    if (message->nlmsg_type != RTM_NEWLINK)
+    if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
         return MNL_CB_OK;
+    link.index = info->ifi_index;
+    link.flags = info->ifi_flags;
+    link.type = info->ifi_type;
     mnl_attr_for_each(attribute, message, sizeof(*info)) {
         switch (mnl_attr_get_type(attribute)) {
         case IFLA_IFNAME:
@@ -197,13 +201,12 @@ struct listeners {
 static int on_socket(const struct nlmsghdr *message, void *context) {
     const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
     struct listeners *listeners = context;
-    struct netlink_listener listener = {
-        .key = PB_KEY(listeners->transport, ntohs(socket->id.idiag_sport)),
-        .loopback = is_loopback(socket->idiag_family, socket->id.idiag_src),
-    };
+    struct netlink_listener listener = {0};
 
     if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket) || !socket->id.idiag_sport)
         return MNL_CB_OK;
+    listener.key = PB_KEY(listeners->transport, ntohs(socket->id.idiag_sport));
+    listener.loopback = is_loopback(socket->idiag_family, socket->id.idiag_src);
     return append(&listeners->list, &listener, sizeof(listener));
 }
 
@@ -241,30 +244,92 @@ int netlink_listeners(struct netlink_listener **out, unsigned *number) {
     return 0;
 }
 
-static int on_filter(const struct nlmsghdr *message, void *context) {
+static const __u32 parents[] = {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+                                TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)};
+
+static struct nlmsghdr *filter_request(char buffer[256], int interface, __u32 parent) {
+    struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+    struct tcmsg *filter = mnl_nlmsg_put_extra_header(request, sizeof(*filter));
+
+    request->nlmsg_type = RTM_GETTFILTER;
+    filter->tcm_family = AF_UNSPEC;
+    filter->tcm_ifindex = interface;
+    filter->tcm_parent = parent;
+    return request;
+}
+
+static int on_any_filter(const struct nlmsghdr *message, void *context) {
     (void)message;
     *(int *)context = 1;
     return MNL_CB_OK;
 }
 
 int netlink_has_filters(int interface) {
-    static const __u32 parents[] = {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
-                                    TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)};
     char buffer[256];
     int found = 0;
 
     for (unsigned i = 0; i < 2 && !found; i++) {
-        struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-        struct tcmsg *filter = mnl_nlmsg_put_extra_header(request, sizeof(*filter));
-        int error;
+        int error = dump(NETLINK_ROUTE, filter_request(buffer, interface, parents[i]),
+                         on_any_filter, &found);
 
-        request->nlmsg_type = RTM_GETTFILTER;
-        filter->tcm_family = AF_UNSPEC;
-        filter->tcm_ifindex = interface;
-        filter->tcm_parent = parents[i];
-        error = dump(NETLINK_ROUTE, request, on_filter, &found);
         if (error < 0)
             return error;
     }
     return found;
+}
+
+static void read_program(struct netlink_filter *filter, const struct nlattr *options) {
+    const struct nlattr *attribute;
+
+    mnl_attr_for_each_nested(attribute, options) {
+        switch (mnl_attr_get_type(attribute)) {
+        case TCA_BPF_ID:
+            if (mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+                filter->program = mnl_attr_get_u32(attribute);
+            break;
+        case TCA_BPF_NAME:
+            if (mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
+                snprintf(filter->name, sizeof(filter->name), "%s", mnl_attr_get_str(attribute));
+            break;
+        }
+    }
+}
+
+static int on_filter(const struct nlmsghdr *message, void *context) {
+    const struct tcmsg *info = mnl_nlmsg_get_payload(message);
+    struct netlink_filter filter = {.priority = TC_H_MAJ(info->tcm_info) >> 16,
+                                    .handle = info->tcm_handle};
+    const struct nlattr *attribute, *kind = NULL, *options = NULL;
+
+    /* Each priority comes with a message of its own, without a handle. */
+    if (message->nlmsg_type != RTM_NEWTFILTER || !info->tcm_handle)
+        return MNL_CB_OK;
+    mnl_attr_for_each(attribute, message, sizeof(*info)) {
+        if (mnl_attr_get_type(attribute) == TCA_KIND)
+            kind = attribute;
+        else if (mnl_attr_get_type(attribute) == TCA_OPTIONS)
+            options = attribute;
+    }
+    /* What the options mean depends on the kind. */
+    if (kind && options && mnl_attr_validate(kind, MNL_TYPE_NUL_STRING) >= 0 &&
+        !strcmp(mnl_attr_get_str(kind), "bpf"))
+        read_program(&filter, options);
+    return append(context, &filter, sizeof(filter));
+}
+
+int netlink_filters(int interface, bool egress, struct netlink_filter **filters, unsigned *number) {
+    struct list list = {0};
+    char buffer[256];
+    struct nlmsghdr *request = filter_request(buffer, interface, parents[egress]);
+    int error;
+
+    mnl_attr_put_u32(request, TCA_CHAIN, 0);
+    error = dump(NETLINK_ROUTE, request, on_filter, &list);
+    if (error < 0) {
+        free(list.elements);
+        return error;
+    }
+    *filters = list.elements;
+    *number = list.number;
+    return 0;
 }

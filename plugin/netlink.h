@@ -50,4 +50,18 @@ int netlink_listeners(struct netlink_listener **listeners, unsigned *number);
 /* 1: the interface's clsact has a filter in some direction, 0: none. */
 int netlink_has_filters(int interface);
 
+/* One filter of an interface's clsact. */
+struct netlink_filter {
+    unsigned priority, handle;
+    unsigned program; /* id of a BPF program; 0: a filter of another kind */
+    char name[32];    /* as whoever attached the program called it, cut short */
+};
+
+/*
+ * The filters of one direction, in the order in which packets meet them; without those
+ * that only a jump to another chain reaches. None where there is no clsact, or no such
+ * interface. The array is the caller's to free.
+ */
+int netlink_filters(int interface, bool egress, struct netlink_filter **filters, unsigned *number);
+
 #endif

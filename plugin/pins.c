@@ -49,8 +49,10 @@ int pins_open(struct pins **out, bool make) {
     int error = 0;
 
     *out = NULL;
-    if (!pins)
+    if (!pins) {
+        pb_log(LOG_ERR, "cannot start: no memory.");
         return -ENOMEM;
+    }
     if (stat("/proc/thread-self/ns/net", &namespace))
         error = -errno;
     snprintf(pins->path, sizeof(pins->path), OURS "/%lu", (unsigned long)namespace.st_ino);

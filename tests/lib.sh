@@ -174,6 +174,13 @@ stop_collectd() {
     wait "$collectd"
 }
 
+# second FUNCTION...: one of these, for another collectd beside the first, which has files of
+# its own. The caller keeps its pid, from collectd, apart.
+second() {
+    mkdir -p "$work/second"
+    work=$work/second "$@"
+}
+
 # settle: until two more reads after now are stored
 settle() {
     sleep "$(awk -v i="$collectd_interval" 'BEGIN { print 2.6 * i + 0.4 }')"
@@ -239,6 +246,29 @@ falls() {
 programs() {
     grep -h '^prog_id:' "/proc/$collectd/fdinfo/"* 2>/dev/null | awk '{ print $2 }' | sort -u
 }
+
+# held: what collectd holds, as "FDS PROGRAMS MAPS LINKS"
+held() {
+    local kind numbers
+    numbers=$(find "/proc/$collectd/fd" -mindepth 1 | wc -l)
+    for kind in prog map link; do
+        numbers+=" $(cat "/proc/$collectd/fdinfo/"* 2>/dev/null | grep "^${kind}_id:" | sort -u | wc -l)"
+    done
+    echo "$numbers"
+}
+
+# held_at_rest: the same, the least within half a second: a read opens files and sockets
+held_at_rest() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        held
+        sleep 0.05
+    done | sort -n | head -n 1
+}
+
+# memory: what collectd has of its own, in kB
+memory() { awk '/^RssAnon/ { print $2 }' "/proc/$collectd/status"; }
+
+steady() { [ "$(held)" = "$1" ]; }
 
 # alive ID...: those of the programs that still exist
 alive() {

@@ -32,7 +32,7 @@ check() {
 flags=$(make -s -C "$PB_BUILD" print-flags)
 read -ra flags <<<"$flags"
 plugin=(plugin/*.c)
-units=(tests/unit/*.c tests/tools/*.c tests/packets/*.c tests/bench/*.c)
+units=(tests/unit/*.c tests/tools/*.c tests/packets/*.c tests/fuzz/*.c tests/bench/*.c)
 # The benchmark's skeletons are not there after a plain make.
 make -s -C "$PB_BUILD" bench-programs >/dev/null || exit 1
 scripts=(conf/*.sh tests/*.sh tests/*/*.sh)
@@ -62,7 +62,7 @@ check "cppcheck: nothing to say" cppcheck cppcheck cppcheck --quiet --error-exit
     --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
     "-DLIBBPF_OPTS(type,name,...)=struct type name = {__VA_ARGS__}" -I bpf -I plugin "${plugin[@]}"
 check "clang-format: nothing to change" clang-format clang-format clang-format --style="file:$style" --dry-run -Werror \
-    "${plugin[@]}" plugin/*.h bpf/*.[ch] "${units[@]}" tests/unit/*.h tests/bench/*.h
+    "${plugin[@]}" plugin/*.h bpf/*.[ch] "${units[@]}" tests/{unit,fuzz,bench}/*.h
 check "shellcheck: nothing to say" shellcheck shellcheck shellcheck -x -S warning -P SCRIPTDIR "${scripts[@]}"
 echo "1..$number"
 exit $((failures > 0))

@@ -4,7 +4,9 @@
 # installs what they need. Ends with "N passed, N failed, N skipped".
 #
 #   unit      without privileges
-#   sanitize  the unit tests under the address, undefined behaviour and leak sanitizers
+#   sanitize  the unit tests, and the plugin in a real collectd, under the address, undefined
+#             behaviour and leak sanitizers
+#   fuzz      what is parsed, with libFuzzer, 15 s each
 #   lint      compilers, clang-tidy, cppcheck, shellcheck, clang-format; the docs agree
 #   system    a real collectd in network namespaces, attached by tcx
 #   clsact    the same by clsact, as on kernels before 6.6
@@ -13,6 +15,7 @@
 #             the benchmark compares does count
 #   kernels   the packets and the system tests on other kernels, in qemu
 #   dist      make distcheck
+#   soak      everything at once for PB_SOAK (10) minutes: does anything add up?
 #
 # --quick: the layers of a few minutes only. --dir: where to build and to keep logs.
 # PB_CACHE (/var/cache/tc_portbytes): where kernels and captures are kept for the next run.
@@ -20,8 +23,8 @@ set -uo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$tests")
-all="unit sanitize lint system clsact try packets kernels dist"
-quick="unit sanitize lint system clsact try"
+all="unit sanitize fuzz lint system clsact try packets kernels dist soak"
+quick="unit sanitize fuzz lint system clsact try"
 
 layers=()
 dir=
@@ -155,11 +158,17 @@ layer_sanitize() {
         [ -x "$test" ] && [ -f "$test" ] &&
             ASAN_OPTIONS=detect_leaks=1 run_tap "sanitize-${test##*/test_}" "$test"
     done
+    PB_PLUGIN=$dir/sanitize/.libs/tc_portbytes.so run_tap sanitize-collectd \
+        "$tests/sanitize/collectd.sh"
 }
 
 # The directory of collectd's headers that the build was configured with.
 headers() {
     sed -n 's/^COLLECTD_INCLUDES = //p' "$PB_BUILD/Makefile"
+}
+
+layer_fuzz() {
+    run_tap fuzz "$tests/fuzz/run.sh"
 }
 
 layer_lint() {
@@ -177,7 +186,7 @@ layer_system() {
 
 layer_clsact() {
     local test
-    for test in count coexist refuse hotplug persist; do
+    for test in count coexist refuse hotplug persist heal killed privileges; do
         PB_HOOK=clsact run_tap "clsact-$test" "$tests/system/$test.sh"
     done
 }
@@ -200,7 +209,11 @@ layer_dist() {
     run_tap dist one_test "make distcheck" make -s -C "$PB_BUILD" distcheck
 }
 
-if ! build iproute2 iputils-ping procps python3 util-linux; then
+layer_soak() {
+    run_tap soak "$tests/soak.sh" "${PB_SOAK:-10}"
+}
+
+if ! build iproute2 iputils-ping nftables procps python3 util-linux; then
     echo "the build failed"
     echo "0 passed, 1 failed, 0 skipped"
     exit 1

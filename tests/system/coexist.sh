@@ -5,9 +5,7 @@
 . "${0%/*}/../lib.sh"
 
 make_namespaces
-make_veth 0
-make_veth 1
-make_veth 2
+for n in 0 1 2 3 4 5 6; do make_veth $n; done
 kinds=clsact
 [ $hook = tcx ] && kinds="tcx clsact"
 
@@ -19,6 +17,41 @@ was=$(clsact_of a1)
 # a2 has one that ends the chain: attached before us, it must still be behind us
 start_witness early a2 ingress $hook 2
 ok $? "a classifier that drops everything is there before us"
+
+# a3 has an XDP program, and a classifier of our own priority by clsact, that drops
+start_witness xdp a3 ingress xdp 2
+ok $? "an XDP program is there, that lets pass"
+start_witness same a3 ingress clsact:1:0x4d 2
+ok $? "so is a clsact filter of the first priority, that drops"
+
+# a4 has a root qdisc, of each kind in turn
+make_fq() { ip netns exec "$A" tc qdisc add dev a4 root fq; }
+make_htb() {
+    ip netns exec "$A" tc qdisc add dev a4 root handle 1: htb default 10 &&
+        ip netns exec "$A" tc class add dev a4 parent 1: classid 1:10 htb rate 1gbit
+}
+
+# a5 has nftables: rules that count on ingress and egress, and one that drops behind ingress
+rules() { in_a nft list ruleset; }
+nft_packets() { rules | sed -n "s/.*counter packets \([0-9]*\) .* comment \"$1\"/\1/p"; }
+out_has() { [ "$(nft_packets out)" -ge "$1" ]; }
+make_rules() {
+    in_a nft -f - <<-'END'
+		table netdev other {
+		    chain in {
+		        type filter hook ingress device "a5" priority 0;
+		        counter comment "in"
+		        drop
+		    }
+		    chain out {
+		        type filter hook egress device "a5" priority 0;
+		        counter comment "out"
+		    }
+		}
+	END
+}
+has_rules=no
+command -v nft >/dev/null && make_rules 2>/dev/null && has_rules=yes
 
 write_config 'MinBytes 0'
 start_collectd
@@ -37,8 +70,87 @@ settle
 is "$(values a0 udp-53)" "100900 1009 50300 503" "we count"
 is "$(values a2 udp-53)" "21100 211 0 0" "we count before one that drops"
 
+in_b "$PB_TOOLS/blast" b3 4 udp 40000 53 223 100 >/dev/null
+settle
+is "$(values a3 udp-53)" "22300 223 0 0" "we count behind XDP, and before a filter of our priority"
+
+sent=0
+for kind in htb fq; do
+    if ! make_$kind 2>/dev/null; then
+        skip "this kernel has no $kind" "a root qdisc $kind"
+        continue
+    fi
+    in_a "$PB_TOOLS/blast" a4 4 udp 53 40000 227 100 >/dev/null
+    sent=$((sent + 227))
+    settle
+    is "$(value a4 udp-53 tx_packets)" $sent "we count before a root qdisc $kind"
+    is "$(in_a tc -s qdisc show dev a4 | awk -v kind=$kind '
+        $2 == kind { found = 1 } found && /Sent/ { print $4; exit }')" 227 "which has sent all of it"
+    in_a tc qdisc del dev a4 root
+done
+make_htb 2>/dev/null
+root=$(in_a tc qdisc show dev a4 | grep root)
+
+if [ $has_rules = yes ]; then
+    in_b "$PB_TOOLS/blast" b5 4 udp 40000 53 229 100 >/dev/null
+    in_a "$PB_TOOLS/blast" a5 4 udp 53 40000 233 100 >/dev/null
+    settle
+    is "$(values a5 udp-53)" "22900 229 23300 233" "we count beside nftables"
+    is "$(nft_packets in) $(nft_packets out)" "229 233" "which sees everything, in and out"
+    in_a nft add rule netdev other out drop
+    ip netns exec "$A" "$PB_TOOLS/pump" a5 53 40000 1 >/dev/null &
+    pump=$!
+    started+=("$pump")
+    wait_for 20 out_has 333
+    kill -TERM "$pump"
+    wait "$pump"
+    settle
+    is "$(values a5 udp-53)" "22900 229 23300 233" "what its egress drops is not counted"
+else
+    skip "there is no nft here, or no netdev hook in this kernel" "nftables"
+fi
+
+# ---- a second daemon ----
+
+in_both() { [ "$(values "$1" udp-53)" = "$2" ] && [ "$(second values "$1" udp-53)" = "$2" ]; }
+are_counting() { has_logged "$1: counting." && second has_logged "$1: counting."; }
+first=$collectd
+ids=$(programs)
+second write_config 'MinBytes 0'
+second start_collectd
+ok $? "a second collectd with the plugin starts on the same interfaces"
+other=$collectd
+ids+=" $(programs)"
+make_veth 7
+wait_for 20 are_counting a7
+ok $? "both find an interface that comes"
+for n in 6 7; do
+    in_b "$PB_TOOLS/blast" b$n 4 udp 40000 53 307 100 >/dev/null
+    in_a "$PB_TOOLS/blast" a$n 4 udp 53 40000 311 100 >/dev/null
+    wait_for 20 in_both a$n "30700 307 31100 311"
+    ok $? "a$n: both count every packet once"
+done
+settle
+is "$(logged "somebody had removed")$(second logged "somebody had removed")" 00 \
+    "neither took the other's away"
+is "$(logged "is now in front")$(second logged "is now in front")" 00 \
+    "neither minds the other's being first"
+
+collectd=$first
 stop_collectd
-is "$?" 0 "collectd ends well"
+is "$?" 0 "the first collectd ends well"
+in_b "$PB_TOOLS/blast" b6 4 udp 40000 53 100 100 >/dev/null
+second settle
+is "$(second values a6 udp-53)" "40700 407 31100 311" "the second one goes on"
+collectd=$other
+stop_collectd
+is "$?" 0 "it ends well too"
+# shellcheck disable=SC2086
+wait_for 10 none_alive $ids
+is "$?/$(clsact_of a6)/$(clsact_of a7)" "0//" "and nothing of either is left"
+
+# ---- what others had is as it was ----
+
 # The second of two that answer OK at one hook does not see what the first one ended.
 for kind in $kinds; do
     expected=1009
@@ -51,6 +163,10 @@ for kind in $kinds; do
         "$kind on egress: the same"
 done
 is "$(stop_witness early)" "packets 211 attached yes" "the one that drops saw all, and is still attached"
+is "$(stop_witness xdp)" "packets 223 attached yes" "the XDP program too"
+is "$(stop_witness same)" "packets 223 attached yes" "the one of our priority too"
+is "$(in_a tc qdisc show dev a4 | grep root)" "$root" "the root qdisc is still there"
+[ $has_rules = no ] || is "$(rules | grep -c comment)" 2 "and so are the rules of nftables"
 is "$(clsact_of a1)" "$was" \
     "somebody else's filter and qdisc are as they were"
 finish

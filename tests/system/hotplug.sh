@@ -78,29 +78,6 @@ stop_pump() {
 # witnessed NAME: how many packets that witness saw; it ends
 witnessed() { stop_witness "$1" | awk '{ print $2 }'; }
 
-# held: what collectd holds, as "FDS PROGRAMS MAPS LINKS"
-held() {
-    local kind numbers
-    numbers=$(find "/proc/$collectd/fd" -mindepth 1 | wc -l)
-    for kind in prog map link; do
-        numbers+=" $(cat "/proc/$collectd/fdinfo/"* 2>/dev/null | grep "^${kind}_id:" | sort -u | wc -l)"
-    done
-    echo "$numbers"
-}
-
-# held_at_rest: the same, the least within half a second: a read opens files and sockets
-held_at_rest() {
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        held
-        sleep 0.05
-    done | sort -n | head -n 1
-}
-
-# memory: what collectd has of its own, in kB
-memory() { awk '/^RssAnon/ { print $2 }' "/proc/$collectd/status"; }
-
-steady() { [ "$(held)" = "$1" ]; }
-
 # ticks: what the CPUs did since the boot, what they did nothing, and what collectd did
 ticks() {
     echo "$(head -n 1 /proc/stat) $(cat "/proc/$collectd/stat")" | awk '{

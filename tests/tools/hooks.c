@@ -6,8 +6,9 @@
  *     hooks INTERFACE attached|detached COMMAND... runs COMMAND, then waits until INTERFACE has
  *                                                  it in both directions, or in none, and prints
  *                                                  the microseconds from COMMAND's end till then
- *     hooks INTERFACE detach                       takes its tcx link on ingress away from it, as
+ *     hooks INTERFACE detach [ingress|egress]      takes its tcx link on ingress away from it, as
  *                                                  an administrator can
+ *     hooks INTERFACE order ingress|egress         the names of all tcx programs there, in order
  *
  * Asks the kernel, tcx and clsact both; bpftool of Debian 12 does not know tcx.
  */
@@ -24,9 +25,10 @@
 /* enum bpf_attach_type of Linux 6.6 */
 #define ATTACH_TCX_INGRESS 46
 
-/* The plugin's place among the clsact filters. */
+/* The plugin's places among the clsact filters, of a few daemons. */
 #define FILTER_PRIORITY 1
 #define FILTER_HANDLE   0x70627970
+#define FILTER_HANDLES  8
 
 #define PROGRAMS_MAX 64
 #define LIMIT        20000000 /* microseconds */
@@ -34,18 +36,27 @@
 static const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
 static const char *const directions[] = {"ingress", "egress"};
 
-static bool is_ours(__u32 id) {
+/* False: there is no such program, and the name is "". */
+static bool name_of(__u32 id, char name[BPF_OBJ_NAME_LEN]) {
     struct bpf_prog_info info = {0};
     __u32 length = sizeof(info);
     int fd = bpf_prog_get_fd_by_id(id);
-    bool is;
+    bool known;
 
+    name[0] = 0;
     if (fd < 0)
         return false;
-    is = bpf_obj_get_info_by_fd(fd, &info, &length) == 0 &&
-         !strncmp(info.name, "tc_portbytes", strlen("tc_portbytes"));
+    known = bpf_obj_get_info_by_fd(fd, &info, &length) == 0;
+    if (known)
+        memcpy(name, info.name, BPF_OBJ_NAME_LEN);
     close(fd);
-    return is;
+    return known;
+}
+
+static bool is_ours(__u32 id) {
+    char name[BPF_OBJ_NAME_LEN];
+
+    return name_of(id, name) && !strncmp(name, "tc_portbytes", strlen("tc_portbytes"));
 }
 
 /* The id of our program there by tcx; 0: none. */
@@ -62,14 +73,34 @@ static __u32 by_tcx(int interface, int direction) {
 
 static bool has(int interface, int direction) {
     LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = interface, .attach_point = points[direction]);
-    LIBBPF_OPTS(bpf_tc_opts, filter, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
 
-    return by_tcx(interface, direction) ||
-           (bpf_tc_query(&hook, &filter) == 0 && is_ours(filter.prog_id));
+    if (by_tcx(interface, direction))
+        return true;
+    for (__u32 n = 0; n < FILTER_HANDLES; n++) {
+        LIBBPF_OPTS(bpf_tc_opts, filter, .handle = FILTER_HANDLE + n, .priority = FILTER_PRIORITY);
+
+        if (bpf_tc_query(&hook, &filter) == 0 && is_ours(filter.prog_id))
+            return true;
+    }
+    return false;
 }
 
-static int detach(int interface) {
-    __u32 program = by_tcx(interface, 0), id = 0;
+static int order(int interface, int direction) {
+    __u32 ids[PROGRAMS_MAX], number = PROGRAMS_MAX;
+
+    if (bpf_prog_query(interface, ATTACH_TCX_INGRESS + direction, 0, NULL, ids, &number))
+        return 1;
+    for (__u32 i = 0; i < number; i++) {
+        char name[BPF_OBJ_NAME_LEN];
+
+        name_of(ids[i], name);
+        puts(name);
+    }
+    return 0;
+}
+
+static int detach(int interface, int direction) {
+    __u32 program = by_tcx(interface, direction), id = 0;
 
     while (program && bpf_link_get_next_id(id, &id) == 0) {
         struct bpf_link_info info = {0};
@@ -132,8 +163,10 @@ int main(int argc, char **argv) {
     libbpf_set_print(NULL);
     if (argc == 1)
         return list();
-    if (argc == 3 && !strcmp(argv[2], "detach"))
-        return detach(if_nametoindex(argv[1]));
+    if (argc >= 3 && !strcmp(argv[2], "detach"))
+        return detach(if_nametoindex(argv[1]), argc > 3 && !strcmp(argv[3], "egress"));
+    if (argc == 4 && !strcmp(argv[2], "order"))
+        return order(if_nametoindex(argv[1]), !strcmp(argv[3], "egress"));
     if (argc < 4)
         return 2;
     want = !strcmp(argv[2], "attached");

@@ -14,4 +14,11 @@ int witness(struct __sk_buff *skb) {
     return verdict;
 }
 
+SEC("xdp")
+int witness_xdp(struct xdp_md *packet) {
+    (void)packet;
+    __sync_fetch_and_add(&packets, 1);
+    return verdict;
+}
+
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

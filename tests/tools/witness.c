@@ -2,14 +2,22 @@
 /*
  * Attaches a second classifier and stays until SIGTERM:
  *
- *     witness INTERFACE ingress|egress tcx|clsact VERDICT FILE
+ *     witness INTERFACE ingress|egress KIND VERDICT FILE
+ *
+ * KIND is
+ *   tcx                      behind all others
+ *   tcx-first                before all others
+ *   clsact                   priority 100, a handle of its own
+ *   clsact:PRIORITY:HANDLE   there, in the place of what is there
+ *   xdp                      generic; ingress only
  *
  * FILE holds "attached" once it is; on SIGTERM "packets N attached yes|no" (still
- * there or not), then it detaches. clsact: priority 100, its own handle.
+ * there or not), then it detaches.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/if_link.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,8 +27,9 @@
 
 #include "witness.skel.h"
 
-/* enum bpf_attach_type of Linux 6.6 */
+/* enum bpf_attach_type and BPF_F_BEFORE of Linux 6.6 */
 #define ATTACH_TCX_INGRESS 46
+#define FLAG_BEFORE        (1u << 3)
 
 static int tell(const char *file, const char *format, unsigned long long number, const char *word) {
     FILE *out = fopen(file, "w");
@@ -31,14 +40,31 @@ static int tell(const char *file, const char *format, unsigned long long number,
     return fclose(out);
 }
 
+static struct witness_bpf *load(int verdict, bool xdp, int *program) {
+    struct witness_bpf *object = witness_bpf__open();
+
+    if (!object)
+        return NULL;
+    object->rodata->verdict = verdict;
+    bpf_program__set_autoload(object->progs.witness, !xdp);
+    bpf_program__set_autoload(object->progs.witness_xdp, xdp);
+    if (witness_bpf__load(object))
+        return NULL;
+    *program = bpf_program__fd(xdp ? object->progs.witness_xdp : object->progs.witness);
+    return object;
+}
+
 int main(int argc, char **argv) {
     struct witness_bpf *object;
     LIBBPF_OPTS(bpf_tc_opts, filter, .handle = 77, .priority = 100);
+    LIBBPF_OPTS(bpf_link_create_opts, place);
     LIBBPF_OPTS(bpf_tc_hook, hook);
     struct bpf_prog_info info = {0};
-    __u32 length = sizeof(info), ids[64], number = 64;
+    __u32 length = sizeof(info), ids[64], number = 64, id;
     int program, type, error, link = -1, still = 0, signal_number;
     sigset_t signals;
+    const char *kind;
+    bool xdp;
 
     if (argc < 6)
         return 2;
@@ -49,21 +75,22 @@ int main(int argc, char **argv) {
     hook.ifindex = if_nametoindex(argv[1]);
     hook.attach_point = strcmp(argv[2], "egress") ? BPF_TC_INGRESS : BPF_TC_EGRESS;
     type = ATTACH_TCX_INGRESS + (hook.attach_point == BPF_TC_EGRESS);
-    object = witness_bpf__open();
-    if (!object)
+    kind = argv[3];
+    xdp = !strcmp(kind, "xdp");
+    object = load(atoi(argv[4]), xdp, &program);
+    if (!object || bpf_obj_get_info_by_fd(program, &info, &length))
         return 1;
-    object->rodata->verdict = atoi(argv[4]);
-    if (witness_bpf__load(object))
-        return 1;
-    program = bpf_program__fd(object->progs.witness);
-    if (bpf_obj_get_info_by_fd(program, &info, &length))
-        return 1;
-    if (!strcmp(argv[3], "tcx")) {
-        link = bpf_link_create(program, hook.ifindex, type, NULL);
+    if (xdp) {
+        error = bpf_xdp_attach(hook.ifindex, program, XDP_FLAGS_SKB_MODE, NULL);
+    } else if (!strncmp(kind, "tcx", 3)) {
+        place.flags = strcmp(kind, "tcx-first") ? 0 : FLAG_BEFORE;
+        link = bpf_link_create(program, hook.ifindex, type, &place);
         error = link < 0 ? link : 0;
     } else {
         error = bpf_tc_hook_create(&hook);
         filter.prog_fd = program;
+        if (sscanf(kind, "clsact:%u:%i", &filter.priority, (int *)&filter.handle) == 2)
+            filter.flags = BPF_TC_F_REPLACE;
         if (!error || error == -EEXIST)
             error = bpf_tc_attach(&hook, &filter);
     }
@@ -75,7 +102,10 @@ int main(int argc, char **argv) {
 
     sigwait(&signals, &signal_number);
 
-    if (link >= 0) {
+    if (xdp) {
+        still = bpf_xdp_query_id(hook.ifindex, XDP_FLAGS_SKB_MODE, &id) == 0 && id == info.id;
+        bpf_xdp_detach(hook.ifindex, XDP_FLAGS_SKB_MODE, NULL);
+    } else if (link >= 0) {
         if (!bpf_prog_query(hook.ifindex, type, 0, NULL, ids, &number))
             for (__u32 i = 0; i < number; i++)
                 still |= ids[i] == info.id;
@@ -86,7 +116,8 @@ int main(int argc, char **argv) {
         filter.flags = 0;
         still = bpf_tc_query(&hook, &filter) == 0 && filter.prog_id == info.id;
         filter.prog_fd = filter.prog_id = 0;
-        bpf_tc_detach(&hook, &filter);
+        if (still)
+            bpf_tc_detach(&hook, &filter);
     }
     tell(argv[5], "packets %llu attached %s\n", object->bss->packets, still ? "yes" : "no");
     witness_bpf__destroy(object);

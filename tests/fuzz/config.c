@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A block as collectd's parser could hand it over: any options, with any values and
+ * children, in two blocks. Whatever it is, settings are within their limits, and a refusal
+ * is one line.
+ */
+#include "fuzz.h"
+
+#include <collectd/liboconfig/oconfig.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netdb.h>
+
+#include "config.h"
+#include "tc_portbytes.h"
+
+#define ITEMS  12
+#define VALUES 4
+
+/* The system's looks into files at each call. */
+struct servent *getservbyname(const char *name, const char *protocol) {
+    (void)name, (void)protocol;
+    return NULL;
+}
+
+/* Those that the plugin knows come up more often than by chance. */
+static char *take_key(struct input *input) {
+    static const char *const keys[] = {"Interface",      "IgnoreSelected", "Direction",
+                                       "CountBy",        "MaxPorts",       "FoldEphemeral",
+                                       "MinBytes",       "Port",           "DynamicPorts",
+                                       "ListeningPorts", "TopPorts",       "IdleTimeout"};
+    unsigned which = take(input);
+    char *key;
+
+    if (which < sizeof(keys) / sizeof(keys[0])) {
+        key = strdup(keys[which]);
+        must(key);
+        return key;
+    }
+    key = take_text(input, 300);
+    for (char *c = key; *c; c++) /* collectd's parser knows no others */
+        if (!isalnum((unsigned char)*c))
+            *c = '_';
+    return key;
+}
+
+static void take_value(struct input *input, oconfig_value_t *value) {
+    double number = 0;
+
+    switch (take(input) % 5) {
+    case 0:
+        value->type = OCONFIG_TYPE_STRING;
+        value->value.string = take_text(input, 300);
+        break;
+    case 1: /* any double, infinity and NaN too */
+        value->type = OCONFIG_TYPE_NUMBER;
+        for (size_t i = 0; i < sizeof(number); i++)
+            ((uint8_t *)&number)[i] = (uint8_t)take(input);
+        value->value.number = number;
+        break;
+    case 2:
+        value->type = OCONFIG_TYPE_NUMBER;
+        value->value.number = take(input) << 8;
+        value->value.number += take(input);
+        break;
+    case 3:
+        value->type = OCONFIG_TYPE_NUMBER;
+        value->value.number = -(double)take(input);
+        break;
+    default:
+        value->type = OCONFIG_TYPE_BOOLEAN;
+        value->value.boolean = take(input) & 1;
+    }
+}
+
+static void take_item(struct input *input, oconfig_item_t *item, oconfig_item_t *child) {
+    unsigned shape = take(input);
+
+    *item = (oconfig_item_t){.key = take_key(input), .values_num = (int)(shape % (VALUES + 1))};
+    if (shape & 0x80) {
+        item->children = child;
+        item->children_num = 1;
+    }
+    if (!item->values_num)
+        return;
+    item->values = calloc((size_t)item->values_num, sizeof(*item->values));
+    must(item->values);
+    for (int i = 0; i < item->values_num; i++)
+        take_value(input, &item->values[i]);
+}
+
+static void free_item(oconfig_item_t *item) {
+    for (int i = 0; i < item->values_num; i++)
+        if (item->values[i].type == OCONFIG_TYPE_STRING)
+            free(item->values[i].value.string);
+    free(item->values);
+    free(item->key);
+}
+
+static void check(const struct settings *settings) {
+    must(settings->interfaces);
+    must(settings->ingress || settings->egress);
+    must(settings->count_by <= COUNT_LOWER);
+    must(settings->max_ports >= 16 && settings->max_ports <= PB_DYNAMIC_MAX);
+    must(settings->min_bytes <= 1ull << 53);
+    must(settings->ports_number <= 4096);
+    for (unsigned i = 0; i < settings->ports_number; i++)
+        must(settings->ports[i] < PB_PORT_KEYS);
+    must(settings->top_ports <= PB_DYNAMIC_MAX);
+    must(settings->idle_timeout >= 1);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct input input = {data, size};
+    struct settings settings;
+    int error = 0;
+
+    must(config_defaults(&settings) == 0);
+    for (int blocks = 0; blocks < 2 && !error; blocks++) {
+        oconfig_item_t items[ITEMS], child = {.key = (char *)"Child"},
+                                     block = {.key = (char *)"Plugin", .children = items};
+
+        while (input.left && block.children_num < ITEMS / 2)
+            take_item(&input, &items[block.children_num++], &child);
+        fuzz_lines = 0;
+        error = config_block(&settings, &block);
+        must(error == 0 || error == -EINVAL);
+        must(fuzz_lines == (error ? 1 : 0));
+        check(&settings);
+        if (!error && settings.listening_ports)
+            must(settings.count_by == COUNT_LOCAL);
+        for (int i = 0; i < block.children_num; i++)
+            free_item(&items[i]);
+    }
+    config_free(&settings);
+    return 0;
+}

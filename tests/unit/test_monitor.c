@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All interfaces together, with a kernel that is played here: one interface, no grace period to
+ * be had (nohz_full, a seccomp filter), and a clock of its own.
+ *
+ * Links: plugin/monitor.c, plugin/ledger.c, plugin/slots.c, plugin/config.c, plugin/selection.c.
+ * LDFLAGS: -Wl,--wrap=clock_gettime
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "capture.h"
+#include "meter.h"
+#include "monitor.h"
+#include "netlink.h"
+#include "tap.h"
+
+/* ---- the kernel ---- */
+
+static struct pb_shared shared;
+static struct pb_counters counters[PB_DYNAMIC_END];
+static __u64 uptime; /* seconds */
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
+    (void)clock;
+    *now = (struct timespec){.tv_sec = (time_t)uptime};
+    return 0;
+}
+
+int meter_open(struct meter **out, const char *name, const struct meter_settings *settings) {
+    (void)name, (void)settings;
+    memset(&shared, 0, sizeof(shared));
+    memset(counters, 0, sizeof(counters));
+    *out = (struct meter *)&shared;
+    return 0;
+}
+
+void meter_close(struct meter *meter) {
+    (void)meter;
+}
+
+struct pb_shared *meter_shared(struct meter *meter) {
+    (void)meter;
+    return &shared;
+}
+
+int meter_attach(struct meter *meter, int interface) {
+    (void)meter, (void)interface;
+    return 0;
+}
+
+void meter_detach(struct meter *meter) {
+    (void)meter;
+}
+
+int meter_check(struct meter *meter, const char *name) {
+    (void)name;
+    (void)meter;
+    return 0;
+}
+
+void meter_leave(struct meter *meter) {
+    (void)meter;
+}
+
+void *meter_state(struct meter *meter) {
+    (void)meter;
+    return NULL;
+}
+
+void meter_sweep(int interface) {
+    (void)interface;
+}
+
+void meter_read(const struct meter *meter, struct pb_counters *out, __u32 number) {
+    (void)meter;
+    memcpy(out, counters, number * sizeof(*out));
+}
+
+int meter_grace_period(void) {
+    return -EPERM;
+}
+
+int netlink_open(struct netlink **out) {
+    *out = (struct netlink *)&shared;
+    return 0;
+}
+
+void netlink_close(struct netlink *netlink) {
+    (void)netlink;
+}
+
+int netlink_fd(const struct netlink *netlink) {
+    (void)netlink;
+    return -1; /* poll leaves it out */
+}
+
+int netlink_links(struct netlink *netlink, struct netlink_link **links, unsigned *number) {
+    (void)netlink;
+    *links = calloc(1, sizeof(**links));
+    if (!*links)
+        return -ENOMEM;
+    **links = (struct netlink_link){.index = 1, .flags = IFF_UP, .type = 1, .name = "eth0"};
+    *number = 1;
+    return 0;
+}
+
+int netlink_listeners(struct netlink_listener **listeners, unsigned *number) {
+    *listeners = NULL;
+    *number = 0;
+    return 0;
+}
+
+/* What the classifier does with the first packet of a port. Returns its slot. */
+static __u32 first_packet(__u32 key) {
+    __u32 *cell = &shared.ring[shared.head % PB_RING], slot = *cell;
+
+    shared.key_of[slot] = key;
+    shared.table[key] = slot;
+    *cell = 0;
+    shared.head++;
+    counters[slot].rx_packets++;
+    counters[slot].rx_bytes += 100;
+    return slot;
+}
+
+/* ---- */
+
+static int spawn(pthread_t *thread, void *(*routine)(void *), void *argument, const char *name) {
+    (void)name;
+    return pthread_create(thread, NULL, routine, argument);
+}
+
+static void on_say(void *context, const char *interface, const char *instance,
+                   const struct pb_counters *total) {
+    (void)context, (void)interface, (void)instance, (void)total;
+}
+
+static void read_at(struct monitor *monitor, __u64 at, __u64 interval) {
+    uptime = at;
+    monitor_read(monitor, interval * 1000000000, on_say, NULL);
+}
+
+/* Without a grace period a withdrawn slot is held for an interval, however young the machine. */
+static void test_young_machine(__u64 boot, __u64 interval) {
+    struct monitor *monitor = NULL;
+    struct settings settings;
+    __u64 tail;
+
+    uptime = boot;
+    if (config_defaults(&settings))
+        abort();
+    ok(monitor_start(&monitor, &settings, spawn) == 0, "up for %llu s: it starts", boot);
+    tail = shared.tail;
+    first_packet(PB_KEY(PB_TCP, 1009));
+    read_at(monitor, boot, interval);
+    read_at(monitor, boot + 1, interval); /* idle: chosen */
+    read_at(monitor, boot + 2, interval); /* withdrawn */
+    is_u64(shared.table[PB_KEY(PB_TCP, 1009)], 0, "an idle port's slot is withdrawn");
+    is_u64(shared.tail, tail, "and not given to another port at once");
+    read_at(monitor, boot + 2 + interval - 1, interval);
+    is_u64(shared.tail, tail, "nor within an interval (%llu s)", interval);
+    read_at(monitor, boot + 2 + interval, interval);
+    is_u64(shared.tail, tail + 1, "but after it");
+    monitor_stop(monitor);
+    config_free(&settings);
+}
+
+int main(void) {
+    test_young_machine(1000000, 300);
+    test_young_machine(10, 300);
+    test_young_machine(1000000, 1);
+    return tap_end();
+}
