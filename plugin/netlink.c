@@ -50,6 +50,11 @@ int netlink_fd(const struct netlink *netlink) {
     return mnl_socket_get_fd(netlink->events);
 }
 
+/* errno may be what a message claimed; an error is less than 4096 (include/linux/err.h). */
+static int failure(void) {
+    return errno > 0 && errno < 4096 ? -errno : -EPROTO;
+}
+
 /* Sends a dump request on a socket of its own and hands each message to `each`. */
 static int dump(int family, struct nlmsghdr *request, mnl_cb_t each, void *context) {
     struct mnl_socket *socket = mnl_socket_open2(family, SOCK_CLOEXEC);
@@ -76,7 +81,7 @@ static int dump(int family, struct nlmsghdr *request, mnl_cb_t each, void *conte
                      ? -1
                      : mnl_cb_run(buffer, length, 1, mnl_socket_get_portid(socket), each, context);
         if (result < 0)
-            result = -errno;
+            result = failure();
     } while (result > MNL_CB_STOP);
 out:
     free(buffer);

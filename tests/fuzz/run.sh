@@ -4,6 +4,7 @@
 # undefined behaviour sanitizers, each target so long (15). TAP. PB_SOURCE, PB_BUILD: as
 # conf/prepare.sh writes them. What a target broke on is kept in PB_LOGS (/tmp).
 #
+# PB_SEED (1): by hand 0, for one by the clock; as a test, the same inputs as far as time lets.
 # A target's corpus/ says what inputs look like; tests/fuzz/run.sh 600 netlink goes deeper.
 set -uo pipefail
 cd "$PB_SOURCE" || exit 1
@@ -75,6 +76,7 @@ fuzz() {
     mkdir "$work/$1.new"
     # -timeout: of one input. 5 minutes of grace to end: a machine that does other things too.
     timeout -k 10 $((seconds + 300)) "$work/$1" -max_total_time="$seconds" -timeout=20 \
+        -seed="${PB_SEED:-1}" \
         -max_len=1200 -print_final_stats=1 -artifact_prefix="$artifacts" \
         "$work/$1.new" "tests/fuzz/corpus/$1" >"$work/$1.log" 2>&1
     echo $? >"$work/$1.status"
