@@ -756,7 +756,7 @@ static int clsact_attach(struct meter *meter, struct attachment *attachment) {
             pb_log(LOG_WARNING,
                    "%s: another kind of filter has the first place on %s, so what it decides on "
                    "is not counted.",
-                   meter->name, attachment->direction == INGRESS ? "ingress" : "egress");
+                   meter->name, direction_names[attachment->direction]);
         attachment->behind = !error;
     }
     if (error)
@@ -853,8 +853,7 @@ int meter_attach(struct meter *meter, int interface) {
         tell = error && error != -ENODEV && !meter->silent;
         if (tell)
             pb_log(LOG_ERR, "%s: cannot attach to %s by %s: %s.", meter->name,
-                   direction == INGRESS ? "ingress" : "egress", tcx ? "tcx" : "clsact",
-                   strerror(-error));
+                   direction_names[direction], tcx ? "tcx" : "clsact", strerror(-error));
     }
     tell_kept(meter->name, tell ? LOG_NOTICE : -1);
     if (error && first)
@@ -901,7 +900,7 @@ static void tell_behind(const struct meter *meter, struct attachment *attachment
         pb_log(LOG_WARNING,
                "%s: another classifier is now in front on %s; what it drops or ends is not "
                "counted.",
-               meter->name, attachment->direction == INGRESS ? "ingress" : "egress");
+               meter->name, direction_names[attachment->direction]);
     attachment->behind = behind;
 }
 

@@ -99,6 +99,17 @@ interface_counter() {
     ip netns exec "$1" cat "/sys/class/net/$2/statistics/$3_$4"
 }
 
+# listen NAME NAMESPACE SOCKET...: see tests/tools/listen.c; sets listen_NAME, its pid
+listen() {
+    local name=$1 namespace=$2
+    shift 2
+    rm -f "$work/listen-$name"
+    ip netns exec "$namespace" "$PB_TOOLS/listen" "$work/listen-$name" "$@" & # no function: $! is its pid
+    eval "listen_$name=$!"
+    started+=("$!")
+    wait_for 10 grep -qs open "$work/listen-$name"
+}
+
 # ---- collectd ----
 
 # write_config [LINE...]: the lines of the plugin's block; none: no block at all.
@@ -181,6 +192,23 @@ second() {
     work=$work/second "$@"
 }
 
+# refused LINE WORDS...: collectd refuses to start, and says one line with all the words
+refused() {
+    local option=$1 status word missing=0
+    shift
+    write_config "${option/; /$'\n'}" # two lines
+    rm -f "$work/log"
+    ip netns exec "$A" timeout 20 "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1
+    status=$?
+    ok $((status != 1)) "$option: collectd refuses to start"
+    is "$(logged "tc_portbytes plugin: ")" 1 "$option: one line says why"
+    for word in "$@"; do
+        grep -F "tc_portbytes plugin: " "$work/log" | grep -qF -- "$word" || missing=1
+    done
+    ok $missing "$option: it names option, value and what is allowed"
+    [ $missing -eq 0 ] || show_log
+}
+
 # settle: until two more reads after now are stored
 settle() {
     sleep "$(awk -v i="$collectd_interval" 'BEGIN { print 2.6 * i + 0.4 }')"
@@ -238,6 +266,22 @@ falls() {
             /^epoch/ { next }
             { for (i = 2; i <= 5; i++) { if ($i + 0 < before[i]) print; before[i] = $i + 0 } }'
     done | wc -l
+}
+
+# exact NAME: all series of a0 together are what the interface itself has received since the
+# last baseline
+declare -A at_baseline=([packets]=0 [bytes]=0)
+baseline() {
+    local unit
+    for unit in packets bytes; do at_baseline[$unit]=$(interface_counter "$A" a0 rx $unit); done
+}
+exact() {
+    local unit
+    for unit in packets bytes; do
+        is "$(total a0 rx_$unit)" $(($(interface_counter "$A" a0 rx $unit) - at_baseline[$unit])) \
+            "$1: all series together are exact in $unit"
+    done
+    is "$(falls)" 0 "$1: no series falls"
 }
 
 # ---- what must not be left ----

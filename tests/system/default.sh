@@ -30,17 +30,6 @@ expected="
 
 # ---- a host and its surroundings ----
 
-# listen NAME NAMESPACE SOCKET...: see tests/tools/listen.c
-listen() {
-    local name=$1 namespace=$2
-    shift 2
-    ip netns exec "$namespace" "$PB_TOOLS/listen" "$work/listen-$name" "$@" & # no function: $! is its pid
-    eval "listen_$name=$!"
-    started+=("$!")
-    wait_for 10 grep -qs open "$work/listen-$name"
-    ok $? "$name: sockets are open"
-}
-
 # talk NAMESPACE tcp|udp ADDRESS PORT: a client that sends 1,009 bytes, fewer than a segment has
 talk() {
     ip netns exec "$1" timeout 10 bash -c "exec 3<>/dev/$2/$3/$4 && head -c 1009 /dev/zero >&3"
@@ -70,7 +59,9 @@ for end in "$A a0 1" "$B b0 2"; do
 done
 listen services "$A" tcp,0.0.0.0,22 tcp,::,443 udp,10.99.0.1,53 tcp,127.0.0.1,631 udp,127.0.0.53,53 \
     udp,10.99.0.1,50123,10.99.0.2,123 tcpidle,0.0.0.0,8081
+ok $? "services: sockets are open"
 listen remote "$B" tcp,0.0.0.0,443 udp,0.0.0.0,53
+ok $? "remote: sockets are open"
 
 # IPv6 announces itself for a while.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -94,13 +85,10 @@ good=0
 for _ in 1 2 3 4 5 6 7; do
     { talk "$B" tcp 10.99.0.1 22 && talk "$B" tcp fd99::1 443 && talk "$B" udp 10.99.0.1 53 &&
         talk "$A" tcp 10.99.0.2 443 && talk "$A" udp 10.99.0.2 53; } || good=1
-    ip netns exec "$A" "$PB_TOOLS/listen" "$work/listen-query" udp,0.0.0.0,0 & # asks once
-    query=$!
-    started+=("$query")
-    wait_for 10 grep -qs open "$work/listen-query"
-    kill -TERM "$query"
-    wait "$query"
-    rm -f "$work/listen-query"
+    listen query "$A" udp,0.0.0.0,0 # asks once
+    # shellcheck disable=SC2154
+    kill -TERM "$listen_query"
+    wait "$listen_query"
     in_a "$PB_TOOLS/blast" a0 4 tcp 45000-45999 443 1009 600 >/dev/null
     in_a "$PB_TOOLS/blast" a0 4 udp 45000-45999 443 1009 600 >/dev/null
     in_b "$PB_TOOLS/blast" b0 4 tcp 54321 3000-3099 100 700 >/dev/null

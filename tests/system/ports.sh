@@ -84,11 +84,7 @@ with() {
 open() {
     local name=$1
     shift
-    rm -f "$work/listen-$name"
-    ip netns exec "$A" "$PB_TOOLS/listen" "$work/listen-$name" "$@" & # no function: $! is its pid
-    eval "listen_$name=$!"
-    started+=("$!")
-    wait_for 10 grep -qs open "$work/listen-$name" || {
+    listen "$name" "$A" "$@" || {
         ok 1 "the sockets $* open"
         finish
     }
@@ -105,21 +101,6 @@ close_all() {
     local pid="listen_$1"
     kill -TERM "${!pid}"
     wait "${!pid}"
-}
-
-# exact: all series of a0 together are what the interface itself has received
-declare -A before=([packets]=0 [bytes]=0)
-baseline() {
-    local unit
-    for unit in packets bytes; do before[$unit]=$(interface_counter "$A" a0 rx $unit); done
-}
-exact() {
-    local unit
-    for unit in packets bytes; do
-        is "$(total a0 rx_$unit)" $(($(interface_counter "$A" a0 rx $unit) - before[$unit])) \
-            "$1: all series together are exact in $unit"
-    done
-    is "$(falls)" 0 "$1: no series falls"
 }
 
 begin() {
@@ -523,22 +504,6 @@ stop_collectd
 close_all many
 
 # ---- Port, refused ----
-
-# refused LINE WORD...: collectd refuses to start, says one line with all the words
-refused() {
-    local option=$1 status word missing=0
-    shift
-    write_config "${option/; /$'\n'}" # two lines
-    rm -f "$work/log"
-    ip netns exec "$A" timeout 20 "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1
-    status=$?
-    [ "$(logged "tc_portbytes plugin: ")" = 1 ] || missing=1
-    for word in "$@"; do
-        grep -F "tc_portbytes plugin: " "$work/log" | grep -qF -- "$word" || missing=1
-    done
-    ok $((missing || status != 1)) "$option: refused, one line says why"
-    [ $missing -eq 0 ] || show_log
-}
 
 refused 'Port "1-2049"' Port 1-2049 4096
 refused 'Port "tcp/1-4096"; Port "udp/1"' Port udp/1 4096

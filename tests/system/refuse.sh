@@ -7,23 +7,6 @@
 make_namespaces
 make_veth 0
 
-# refused LINE WORDS...: collectd refuses to start, and says one line with all the words
-refused() {
-    local option=$1 status word missing=0
-    shift
-    write_config "${option/; /$'\n'}" # two lines
-    rm -f "$work/log"
-    ip netns exec "$A" timeout 20 "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1
-    status=$?
-    ok $((status != 1)) "$option: collectd refuses to start"
-    is "$(logged "tc_portbytes plugin: ")" 1 "$option: one line says why"
-    for word in "$@"; do
-        grep -F "tc_portbytes plugin: " "$work/log" | grep -qF -- "$word" || missing=1
-    done
-    ok $missing "$option: it names option, value and what is allowed"
-    [ $missing -eq 0 ] || show_log
-}
-
 refused 'Direction "sideways"' Direction sideways both ingress egress
 refused 'CountBy "port"' CountBy '"port"' local remote destination source lower
 refused 'MaxPorts 0' MaxPorts 0 16 32768

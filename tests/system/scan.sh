@@ -46,25 +46,8 @@ scan_in() { ip netns exec "$B" "$PB_TOOLS/scan" b0 "$@"; }
 open() {
     local name=$1
     shift
-    ip netns exec "$A" "$PB_TOOLS/listen" "$work/listen-$name" "$@" & # no function: $! is its pid
-    started+=("$!")
-    wait_for 10 grep -qs open "$work/listen-$name"
+    listen "$name" "$A" "$@"
     ok $? "the sockets $* open"
-}
-
-# exact NAME: all series of a0 together are what the interface itself has received
-declare -A before
-baseline() {
-    local unit
-    for unit in packets bytes; do before[$unit]=$(interface_counter "$A" a0 rx $unit); done
-}
-exact() {
-    local unit
-    for unit in packets bytes; do
-        is "$(total a0 rx_$unit)" $(($(interface_counter "$A" a0 rx $unit) - before[$unit])) \
-            "$1: all series together are exact in $unit"
-    done
-    is "$(falls)" 0 "$1: no series falls"
 }
 
 with() {
