@@ -13,6 +13,8 @@
 #   try       conf/try.sh --demo
 #   packets   packet by packet against an independent reader, other people's captures; what
 #             the benchmark compares does count
+#   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus, collectd
+#   packages  the .deb files, installed in clean systems
 #   kernels   the packets and the system tests on other kernels, in qemu
 #   dist      make distcheck
 #   soak      everything at once for PB_SOAK (10) minutes: does anything add up?
@@ -23,7 +25,7 @@ set -uo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$tests")
-all="unit sanitize fuzz lint system clsact try packets kernels dist soak"
+all="unit sanitize fuzz lint system clsact try packets stacks packages kernels dist soak"
 quick="unit sanitize fuzz lint system clsact try"
 
 layers=()
@@ -199,6 +201,22 @@ layer_try() {
 layer_packets() {
     run_tap packets "$tests/packets/differential.sh"
     run_tap bench "$tests/bench/check.sh"
+}
+
+layer_stacks() {
+    local test
+    for test in "$tests"/stacks/*.sh; do
+        test=${test##*/}
+        [ "$test" = lib.sh ] || run_tap "stacks-${test%.sh}" "$tests/stacks/$test"
+    done
+}
+
+layer_packages() {
+    local test
+    for test in "$tests"/packages/*.sh; do
+        test=${test##*/}
+        [ "$test" = lib.sh ] || run_tap "packages-${test%.sh}" "$tests/packages/$test"
+    done
 }
 
 layer_kernels() {

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+# What the tests with real servers share, on top of lib.sh. Servers come from Debian's packages,
+# unpacked in a directory of their own: nothing of them is installed, enabled or started by the
+# system. They run in the test's namespace A, where nothing but its loopback reaches them, with
+# data in $work, and end with the test.
+# PB_CACHE (/var/cache/tc_portbytes): where unpacked packages are kept for the next run.
+# shellcheck shell=bash
+# shellcheck source=tests/lib.sh
+. "${BASH_SOURCE[0]%/*}/../lib.sh"
+
+# unpack NAME PACKAGE...: these packages and what they depend on, if it isn't installed, in one
+# directory: root. The directory's name tells the packages, so other ones are another directory.
+unpack() {
+    local stamp to
+    stamp=$(. /etc/os-release && echo "${VERSION_CODENAME:-$ID}-$(cksum <<<"$*" | cut -d' ' -f1)")
+    to=${PB_CACHE:-/var/cache/tc_portbytes}/servers/$1-$stamp
+    root=$to/root
+    shift
+    [ -e "$to/complete" ] && return
+    rm -rf "$to"
+    mkdir -p "$to/packages" "$root"
+    {
+        unpack_now "$to" "$@" || { apt-get update && unpack_now "$to" "$@"; }
+    } >"$to/log" 2>&1 </dev/null || {
+        tail -n 5 "$to/log" | sed 's/^/# /'
+        return 1
+    }
+    rm -rf "$to/packages"
+    touch "$to/complete"
+}
+
+# As root: user _apt may not write there.
+unpack_now() {
+    local to=$1 packages package
+    shift
+    packages=$(apt-get -s install --no-install-recommends "$@" | awk '$1 == "Inst" { print $2 }')
+    [ -n "$packages" ] || packages="$*" # installed: a copy all the same
+    # shellcheck disable=SC2086
+    env -C "$to/packages" apt-get -o APT::Sandbox::User=root download $packages || return 1
+    for package in "$to"/packages/*.deb; do
+        dpkg -x "$package" "$to/root" || return 1
+    done
+}
+
+# from_root ROOT COMMAND...: in namespace A, with what was unpacked there found first. Replaces
+# the shell: to be called in a subshell or in the background, whose pid is then the command's.
+from_root() {
+    local at=$1 libraries
+    shift
+    libraries=$(dirname "$(find "$at/usr/lib" -name 'lib*.so*' -print -quit 2>/dev/null)" 2>/dev/null)
+    exec ip netns exec "$A" env PATH="$at/usr/bin:$at/usr/sbin:$PATH" \
+        LD_LIBRARY_PATH="$libraries" PYTHONPATH="$at/usr/lib/python3/dist-packages" \
+        PYTHONDONTWRITEBYTECODE=1 "$@"
+}
+
+# serve NAME COMMAND...: a server from root, in the background until the test ends; what it
+# prints is in $work/NAME.out. Sets served, its pid.
+serve() {
+    local name=$1
+    shift
+    from_root "$root" "$@" >"$work/$name.out" 2>&1 </dev/null &
+    served=$!
+    started+=("$served")
+}
+
+# ask COMMAND...: one of the unpacked programs, e.g. a client
+ask() { (from_root "$root" "$@"); }
+
+# ---- known traffic ----
+
+# What send_known sends through a0, each time: INSTANCE RX_BYTES RX_PACKETS TX_BYTES TX_PACKETS.
+# Primes, so that a figure is recognised.
+known="tcp-443 120180 2003 906093 907
+tcp-8443 1052201 701 0 0
+tcp-ephemeral 0 0 24560 307
+udp-53 166793 1512 453300 1511"
+
+send_known() {
+    {
+        in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 1009 100
+        in_b "$PB_TOOLS/blast" b0 6 udp 40000 53 503 131
+        in_b "$PB_TOOLS/blast" b0 4 tcp 40000 443 2003 60
+        in_b "$PB_TOOLS/blast" b0 6 tcp 40000 8443 701 1501
+        in_a "$PB_TOOLS/blast" a0 4 udp 53 40000 1511 300
+        in_a "$PB_TOOLS/blast" a0 6 tcp 443 40000 907 999
+        in_a "$PB_TOOLS/blast" a0 4 tcp 45000 80 307 80
+    } >"$work/sent"
+    is "$(paste -sd' ' "$work/sent")" "1009 503 2003 701 1511 907 307" "the traffic was sent"
+}
