@@ -4,7 +4,7 @@
 # system. They run in the test's namespace A, where nothing but its loopback reaches them, with
 # data in $work, and end with the test.
 # PB_CACHE (/var/cache/tc_portbytes): where unpacked packages are kept for the next run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034
 # shellcheck source=tests/lib.sh
 . "${BASH_SOURCE[0]%/*}/../lib.sh"
 
