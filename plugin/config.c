@@ -224,6 +224,10 @@ static int on_persist(struct settings *settings, const oconfig_item_t *item) {
     return get_boolean(item, &settings->persist);
 }
 
+static int on_standard_types(struct settings *settings, const oconfig_item_t *item) {
+    return get_boolean(item, &settings->standard_types);
+}
+
 /* A decimal port number at *text, which is moved behind it. -1: none. */
 static long port_number(const char **text) {
     char *end;
@@ -359,6 +363,7 @@ static const struct option {
     {"TopPorts", on_top_ports, false},
     {"IdleTimeout", on_idle_timeout, false},
     {"Persist", on_persist, false},
+    {"StandardTypes", on_standard_types, false},
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))

@@ -31,6 +31,7 @@ struct settings {
     __u32 top_ports;    /* 0: no limit */
     __u32 idle_timeout; /* seconds */
     bool persist;       /* what counts outlives the process */
+    bool standard_types;
     __u32 given;        /* which options were given: those that are not lists may be so once */
 };
 

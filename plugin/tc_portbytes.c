@@ -34,22 +34,32 @@ void pb_log(int priority, const char *format, ...) {
     plugin_log(priority, PLUGIN " plugin: %s", line);
 }
 
+static void dispatch_as(value_list_t *list, const char *type, value_t *values, size_t number) {
+    sstrncpy(list->type, type, sizeof(list->type));
+    list->values = values;
+    list->values_len = number;
+    plugin_dispatch_values(list); /* copied */
+}
+
 static void dispatch(void *context, const char *interface, const char *instance,
                      const struct pb_counters *total) {
-    value_t values[] = {{.derive = (derive_t)total->rx_bytes},
-                        {.derive = (derive_t)total->rx_packets},
-                        {.derive = (derive_t)total->tx_bytes},
-                        {.derive = (derive_t)total->tx_packets}};
+    value_t octets[] = {{.derive = (derive_t)total->rx_bytes},
+                        {.derive = (derive_t)total->tx_bytes}};
+    value_t packets[] = {{.derive = (derive_t)total->rx_packets},
+                         {.derive = (derive_t)total->tx_packets}};
+    value_t all[] = {octets[0], packets[0], octets[1], packets[1]};
     value_list_t list = VALUE_LIST_INIT;
 
-    list.values = values;
-    list.values_len = STATIC_ARRAY_SIZE(values);
     list.time = *(const cdtime_t *)context;
     sstrncpy(list.plugin, PLUGIN, sizeof(list.plugin));
     sstrncpy(list.plugin_instance, interface, sizeof(list.plugin_instance));
-    sstrncpy(list.type, TYPE, sizeof(list.type));
     sstrncpy(list.type_instance, instance, sizeof(list.type_instance));
-    plugin_dispatch_values(&list);
+    if (settings.standard_types) { /* both of collectd's own types.db: rx, tx */
+        dispatch_as(&list, "if_octets", octets, STATIC_ARRAY_SIZE(octets));
+        dispatch_as(&list, "if_packets", packets, STATIC_ARRAY_SIZE(packets));
+    } else {
+        dispatch_as(&list, TYPE, all, STATIC_ARRAY_SIZE(all));
+    }
 }
 
 static int on_config(oconfig_item_t *block) {

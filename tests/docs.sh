@@ -34,5 +34,17 @@ same "the example agrees" \
     "$(sed 's/^\(Interface\|Port\) .*/\1/' <<<"$defaults" | sort -u)" \
     "$(sed -n 's/^#\t\([A-Z][A-Za-z]*\) "\{0,1\}\([a-z0-9]*\)"\{0,1\}.*/\1 \2/p;s/^#\t\(Interface\|Port\) .*/\1/p' \
         conf/tc_portbytes.conf | sed 's/^\(Interface\|Port\) .*/\1/' | sort -u)"
+
+# A link to a file below conf/stacks, then a block: the README shows what the tests use, but for
+# comments and empty lines.
+plain() { sed 's/^ *//;/^#/d;/^$/d' "$@"; }
+while read -r file; do
+    same "the README shows $file as it is tested" "$(plain "$file")" "$(
+        awk -v link="]($file)" '
+            index($0, link) { on = 1; next }
+            on && /^    / { print; shown = 1 }
+            shown && /^[^ ]/ { exit }' README.md | plain)"
+done < <(grep -o '](conf/stacks/[^)]*)' README.md | sed 's/^](//;s/)$//' | sort -u)
+
 echo "1..$number"
 exit $((failures > 0))

@@ -60,4 +60,23 @@ wait_for 5 none_alive $ids
 ok $? "no program is left"
 is "$(clsact_of a0)" "" "no filter and no qdisc is left"
 is "$(logged "tc_portbytes plugin: a0: counting.")" 1 "one line says what is counted"
+
+# ---- StandardTypes: the same by the types that every collectd knows ----
+
+rm -rf "$work/csv"
+write_config 'MinBytes 0' 'StandardTypes true'
+start_collectd
+ok $? "StandardTypes true: collectd starts"
+in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 1009 100 >"$work/out"
+in_a "$PB_TOOLS/blast" a0 4 udp 53 40000 1511 300 >>"$work/out"
+settle
+# standard TYPE INSTANCE: the last values, "RX,TX"
+standard() { tail -qn 1 "$work/csv/host/tc_portbytes-a0/$1-$2"-????-??-?? | cut -d, -f2-; }
+is "$(standard if_octets udp-53)" "$((1009 * 100)),$((1511 * 300))" "if_octets has the bytes"
+is "$(standard if_packets udp-53)" "1009,1511" "if_packets has the packets"
+is "$(series a0)" "" "and there is no port_traffic"
+is "$(grep -h '^epoch' "$work"/csv/host/tc_portbytes-a0/if_octets-udp-53-*)" "epoch,rx,tx" \
+    "the data sources are rx and tx"
+stop_collectd
+is "$?" 0 "StandardTypes true: SIGTERM ends collectd with status 0"
 finish

@@ -41,6 +41,7 @@ int main(void) {
     printf("TopPorts %u\n", settings.top_ports);
     printf("IdleTimeout %u\n", settings.idle_timeout);
     printf("Persist %s\n", word(settings.persist));
+    printf("StandardTypes %s\n", word(settings.standard_types));
     config_free(&settings);
     return 0;
 }

@@ -93,6 +93,7 @@ static void test_defaults(void) {
     is_u64(settings.top_ports, 0, "TopPorts: 0");
     is_u64(settings.idle_timeout, 3600, "IdleTimeout: 3600");
     ok(!settings.persist, "Persist: false");
+    ok(!settings.standard_types, "StandardTypes: false");
     is_u64(settings.given, 0, "no option is given");
     config_free(&settings);
     ok(!settings.interfaces && !settings.ports, "freed settings hold nothing");
@@ -120,6 +121,7 @@ enum field {
     TOP_PORTS,
     IDLE_TIMEOUT,
     PERSIST,
+    STANDARD_TYPES,
     PORTS_NUMBER,
     FIELDS
 };
@@ -134,6 +136,7 @@ static void get_fields(const struct settings *settings, __u64 fields[FIELDS]) {
     fields[TOP_PORTS] = settings->top_ports;
     fields[IDLE_TIMEOUT] = settings->idle_timeout;
     fields[PERSIST] = settings->persist;
+    fields[STANDARD_TYPES] = settings->standard_types;
     fields[PORTS_NUMBER] = settings->ports_number;
 }
 
@@ -184,6 +187,8 @@ static const struct {
     {LINE("IdleTimeout", NUMBER(315360000)), IDLE_TIMEOUT, 315360000}, /* ten years */
     {LINE("Persist", BOOLEAN(1)), PERSIST, true},
     {LINE("Persist", BOOLEAN(0)), PERSIST, false},
+    {LINE("StandardTypes", BOOLEAN(1)), STANDARD_TYPES, true},
+    {LINE("StandardTypes", BOOLEAN(0)), STANDARD_TYPES, false},
     {LINE("Port", NUMBER(443)), PORTS_NUMBER, 2},
     {LINE("Port", TEXT("udp/53")), PORTS_NUMBER, 1},
     {LINE("minbytes", NUMBER(7)), MIN_BYTES, 7},
@@ -509,6 +514,7 @@ static const struct kind {
     {"TopPorts", NUMBER(5), "a whole number from 0 to 32768", false, false},
     {"IdleTimeout", NUMBER(5), "a whole number from 1 to 315360000", false, false},
     {"Persist", BOOLEAN(1), "true or false", false, false},
+    {"StandardTypes", BOOLEAN(1), "true or false", false, false},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
