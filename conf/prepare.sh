@@ -28,20 +28,21 @@ die() {
 # What is needed: Debian's name, Fedora's, how one sees that it is there.
 needs() {
     cat <<'END'
-gcc         gcc                    command gcc
-libc6-dev   glibc-devel            compiles
-make        make                   command make
-autoconf    autoconf               command autoreconf
-automake    automake               command automake
-libtool     libtool                command libtoolize
-pkg-config  pkgconf-pkg-config     command pkg-config
-clang       clang                  find_clang
-bpftool     bpftool                find_bpftool
-libbpf-dev  libbpf-devel           library libbpf
-libelf-dev  elfutils-libelf-devel  library libelf
-libmnl-dev  libmnl-devel           library libmnl
-libcap2     libcap                 loads libcap.so.2
-iproute2    iproute-tc             command tc
+gcc                    gcc                      command gcc
+libc6-dev              glibc-devel              compiles
+make                   make                     command make
+autoconf               autoconf                 command autoreconf
+automake               automake                 command automake
+libtool                libtool                  command libtoolize
+pkg-config             pkgconf-pkg-config       command pkg-config
+clang                  clang                    find_clang
+bpftool                bpftool                  find_bpftool
+libbpf-dev             libbpf-devel             library libbpf
+libelf-dev             elfutils-libelf-devel    library libelf
+libmnl-dev             libmnl-devel             library libmnl
+libcollectdclient-dev  libcollectdclient-devel  library libcollectdclient
+libcap2                libcap                   loads libcap.so.2
+iproute2               iproute-tc               command tc
 END
 }
 

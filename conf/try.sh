@@ -159,6 +159,12 @@ LoadPlugin logfile
 </Plugin>
 
 # For the table.
+LoadPlugin unixsock
+<Plugin unixsock>
+    SocketFile "$run/socket"
+</Plugin>
+
+# For the comparison.
 LoadPlugin csv
 <Plugin csv>
     DataDir "$run/csv"
@@ -216,11 +222,10 @@ start_collectd() {
 
 csv_files() { find "$run/csv" -name 'port_traffic-*' -print0 2>/dev/null | sort -z; }
 
-# Prints a line a series, SECONDS RATES TOTALS IFACE INSTANCE, with rates and totals
-# being bytes and packets in, bytes and packets out; SECONDS since the last read but
-# one, or 0; only of series in the last read. From the last two lines of every file.
+# Prints a line a series, TOTALS IFACE INSTANCE, with totals being bytes and packets in, bytes
+# and packets out; only of series in the last read. From the last line of every file.
 figures() {
-    csv_files | xargs -0 -r tail -v -n 2 | awk -F, -v interval="$interval" '
+    csv_files | xargs -0 -r tail -v -n 1 | awk -F, -v interval="$interval" '
         /^==> / {
             name = $0
             sub(/^.*\/tc_portbytes-/, "", name)
@@ -229,203 +234,40 @@ figures() {
             next
         }
         $1 + 0 > 0 {
-            if (name in time) {
-                before[name] = time[name]
-                for (i = 2; i <= 5; i++) old[name, i] = now[name, i]
-            }
             time[name] = $1
             if ($1 > last) last = $1
-            for (i = 2; i <= 5; i++) now[name, i] = $i
+            totals[name] = sprintf("%.0f %.0f %.0f %.0f", $2, $3, $4, $5)
         }
         END {
-            for (name in time) {
-                if (last - time[name] > interval * 1.5) continue
-                seconds = name in before ? time[name] - before[name] : 0
-                line = sprintf("%.3f", seconds)
-                for (i = 2; i <= 5; i++)
-                    line = line sprintf(" %.3f", seconds > 0 ? (now[name, i] - old[name, i]) / seconds : 0)
-                for (i = 2; i <= 5; i++) line = line sprintf(" %.0f", now[name, i])
-                print line, name
-            }
+            for (name in time)
+                if (last - time[name] <= interval * 1.5) print totals[name], name
         }'
 }
 
-# Functions for awk: quantities with three digits, names of series.
-# shellcheck disable=SC2016
-awk_functions='
-    function human(x,   unit) {
-        if (x == 0) return "-"
-        unit = 1
-        while (x >= 999.5 && unit < 6) { x /= 1000; unit++ }
-        return sprintf(x < 9.995 && (unit > 1 || x < 1) ? "%.2f%s" : x < 99.95 && unit > 1 ? "%.1f%s" : "%.0f%s",
-                       x, unit > 1 ? " " substr(" kMGTP", unit, 1) : "")
-    }
-    function port(instance,   words) {
-        split(instance, words, "-")
-        sub(/^ip-/, "IP ", instance)
-        sub(/-/, " ", instance)
-        return instance == "nonip" ? "not IP" : instance
-    }
-    function service(instance,   words) {
-        if (instance in services) return services[instance]
-        if (instance ~ /-ephemeral$/) return "clients"
-        if (instance ~ /-other$/) return "little used"
-        return instance == "nonip" ? "ARP, ..." : ""
-    }
-    function load_services(file,   words, line, n) {
-        while ((getline line < file) > 0) {
-            n = split(line, words, /[ \t\/]+/)
-            if (n >= 3 && !((words[3] "-" words[2]) in services)) services[words[3] "-" words[2]] = words[1]
-        }
-        close(file)
-    }
-    BEGIN { load_services(services_file) }
-'
-
-# table LINES: of the busiest ports by interface, in not more than so many lines.
-table() {
-    figures | awk -v room="$1" -v services_file="$run/services" "$awk_functions"'
-        {
-            rate = $2 + $4
-            total = $6 + $8
-            if (total == 0) next
-            n = ++number[$10]
-            key = $10 SUBSEP n
-            instance[key] = $11
-            busy[key] = rate * 1e18 + total # by rate, the idle ones by what they had
-            for (i = 2; i <= 9; i++) {
-                value[key, i] = $i
-                sum[$10, i] += $i
-            }
-            busy_interface[$10] += rate * 1e18 + total
-        }
-        function print_line(name, what, v2, v3, v4, v5, v6, v8) {
-            printf "%-13.13s %-11.11s%9s%8s%10s%8s%9s%10s\n", name, what,
-                human(v2 * 8), human(v3), human(v4 * 8), human(v5), human(v6), human(v8)
-        }
-        function busiest(list,   k, best) {
-            best = ""
-            for (k in list) if (best == "" || list[k] > list[best]) best = k
-            return best
-        }
-        function block(interface, rows,   n, k, shown, rest) {
-            printf "%-25s%9s%8s%10s%8s%9s%10s\n", interface, "in bit/s", "pkt/s",
-                "out bit/s", "pkt/s", "in bytes", "out bytes"
-            for (n in left) delete left[n]
-            for (n = 1; n <= number[interface]; n++) left[interface SUBSEP n] = busy[interface SUBSEP n]
-            for (shown = 0; shown < rows && shown < number[interface]; shown++) {
-                k = busiest(left)
-                print_line(port(instance[k]), service(instance[k]), value[k, 2], value[k, 3],
-                    value[k, 4], value[k, 5], value[k, 6], value[k, 8])
-                delete left[k]
-            }
-            rest = number[interface] - shown
-            print_line("sum", rest ? "and " rest " more" : "", sum[interface, 2], sum[interface, 3],
-                sum[interface, 4], sum[interface, 5], sum[interface, 6], sum[interface, 8])
-        }
-        END {
-            for (i in number) interfaces++
-            if (!interfaces) { print "no packets yet"; exit }
-            # Every interface: a heading, a sum, an empty line, and at least two ports.
-            most = int((room - 1) / 5)
-            if (most < 1) most = 1
-            blocks = interfaces < most ? interfaces : most
-            rows = int((room - 1) / blocks) - 3
-            if (rows < 1) rows = 1
-            if (rows > 15) rows = 15
-            for (b = 0; b < blocks; b++) {
-                i = busiest(busy_interface)
-                delete busy_interface[i]
-                if (b) print ""
-                block(i, rows)
-            }
-            if (interfaces > blocks) print "and " interfaces - blocks " more interfaces"
-        }'
-}
+# table LINES COLUMNS: of the busiest ports by interface, in not more than so many lines.
+table() { LINES=$1 COLUMNS=$2 "$PB_BUILD/tc_portbytes-top" --once --socket "$run/socket" 2>&1 || true; }
 
 # On a terminal a table takes the place of the one before.
 show_table() {
     local text rows columns
 
     if ! [ -t 1 ]; then
-        text=$(table 40)
+        text=$(table 40 80)
         printf '\n-- %(%H:%M:%S)T\n%s\n' -1 "$text"
         return
     fi
     read -r rows columns < <(stty size <&1 2>/dev/null || echo 24 80)
     [ "$rows" -gt 0 ] || rows=24 columns=80
-    text=$(table $((rows - 2)))
+    text=$(table $((rows - 2)) "$columns")
     [ "$drawn" -eq 0 ] || printf '\033[%dA\033[J' "$drawn"
-    cut -c "1-$columns" <<<"$text"
+    say "$text"
     drawn=$(wc -l <<<"$text")
 }
 
 # Series, busiest first by all they carried: BYTES IFACE INSTANCE.
-by_total() { figures | awk '$6 + $8 > 0 { print $6 + $8, $10, $11 }' | sort -k 1,1nr; }
+by_total() { figures | awk '$1 + $3 > 0 { print $1 + $3, $5, $6 }' | sort -k 1,1nr; }
 
 # ---- graphs ----
-
-colours=(0072B2 E69F00 009E73 CC79A7 56B4E9 D55E00 F0E442 7A5195)
-
-# draw INTERFACE FILE: its busiest ports stacked, in upwards, out downwards. The two
-# functions behind fill its arrays.
-draw() {
-    local interface=$1 file=$2 name instance times number=0
-    local definitions=() legend=() downwards=() rest=()
-
-    # So many series: for the rest's sum more is not to be seen.
-    while read -r _ name instance && [ "$number" -lt 64 ]; do
-        { [ "$name" = "$interface" ] && draw_define "$number" "$instance"; } || continue
-        if [ "$number" -lt "${#colours[@]}" ]; then
-            draw_stack "$number" "${colours[number]}" "$(port_label "$instance")"
-        else
-            rest+=("$number")
-        fi
-        number=$((number + 1))
-    done < <(by_total)
-    [ "$number" -gt 0 ] || return 0
-    if [ "${#rest[@]}" -gt 0 ]; then
-        definitions+=("CDEF:inrest=0$(printf ',in%s,+' "${rest[@]}")"
-            "CDEF:outrest=0$(printf ',out%s,+' "${rest[@]}")" "CDEF:downrest=0,outrest,-")
-        draw_stack rest BBBBBB "${#rest[@]} more"
-    fi
-
-    printf -v times '%(%Y-%m-%d %H:%M:%S)T to %(%H:%M:%S)T' "$started" "$ended"
-    rrdtool graph "$file" --start "$started" --end "$ended" --step "$interval" \
-        --title "$interface: the busiest ports, $times" --vertical-label "out      bit/s      in" \
-        --width 900 --height 320 --border 0 --slope-mode --disable-rrdtool-tag \
-        --color BACK#FFFFFF --color FRAME#FFFFFF --color ARROW#FFFFFF --color GRID#00000018 \
-        --color MGRID#00000030 \
-        --font DEFAULT:9:'DejaVu Sans Mono' --font TITLE:11:'DejaVu Sans' \
-        --font AXIS:8:'DejaVu Sans' --font UNIT:9:'DejaVu Sans' \
-        "${definitions[@]}" "COMMENT:$(printf '%-28s' bit/s)" \
-        'COMMENT: mean in' 'COMMENT:  max in' 'COMMENT:  mean out' 'COMMENT: max out\l' \
-        "${legend[@]}" LINE1:0 "${downwards[@]}" HRULE:0#000000 >/dev/null
-}
-
-# draw_define NUMBER INSTANCE: bits in, and bits out below zero. What is not known is nothing.
-draw_define() {
-    local n=$1 path=$run/rrd/$host/tc_portbytes-$interface/port_traffic-$2.rrd
-
-    [ -e "$path" ] || return
-    path=${path//:/\\:}
-    definitions+=("DEF:i$n=$path:rx_bytes:AVERAGE" "DEF:o$n=$path:tx_bytes:AVERAGE"
-        "CDEF:in$n=i$n,UN,0,i$n,IF,8,*" "CDEF:out$n=o$n,UN,0,o$n,IF,8,*" "CDEF:down$n=0,out$n,-")
-}
-
-# draw_stack NUMBER COLOUR LABEL
-draw_stack() {
-    legend+=("AREA:in$1#$2:$(printf '%-26s' "$3"):STACK"
-        "GPRINT:in$1:AVERAGE:%6.2lf %s" "GPRINT:in$1:MAX:%6.2lf %s"
-        "GPRINT:out$1:AVERAGE:  %6.2lf %s" "GPRINT:out$1:MAX:%6.2lf %s\l")
-    downwards+=("AREA:down$1#$2::STACK")
-}
-
-# "tcp 443 https", with no colon, which rrdtool would take for its own.
-port_label() {
-    awk -v services_file="$run/services" -v instance="$1" "$awk_functions"'
-        BEGIN { printf "%.26s", port(instance) "  " service(instance) }' </dev/null | tr -d ':\134'
-}
 
 draw_all() {
     local interface file
@@ -433,11 +275,8 @@ draw_all() {
     # More than a few nobody looks at.
     for interface in $(by_total | awk '!seen[$2]++ && ++n <= 6 { print $2 }'); do
         file=$run/ports-$interface.png
-        if draw "$interface" "$file"; then
-            [ ! -e "$file" ] || say "graph: $file"
-        else
-            say "rrdtool could not draw $interface" >&2
-        fi
+        "$here/graph.sh" --dir "$run/rrd" --host "$host" --interface "$interface" \
+            --from "$started" --to "$ended" --out "$file" >/dev/null && say "graph: $file"
     done
 }
 
@@ -521,7 +360,6 @@ end_demo() {
     while [ -z "$stop" ] && is_alive "$collectd" && [ "$(reads_since "$since")" -lt 2 ]; do
         pause "0.5"
     done
-    show_table
     segments "${outside[@]}" >"$run/segments-in"
     segments "${inside[@]}" >"$run/segments-out"
     end_process "$server"
@@ -536,7 +374,7 @@ compare() {
     {
         sort -k 1,1 -k 2,2n "$run/sent-by-client" | sed 's/^/in /'
         sed '/ready/d; s/^/out /' "$run/sent-by-server"
-        figures | awk '$10 == "demo0" { print "counted", $11, $7, $6, $9, $8 }'
+        figures | awk '$5 == "demo0" { print "counted", $6, $2, $1, $4, $3 }'
         echo "segments $(cat "$run/segments-in") $(cat "$run/segments-out")"
     } | awk '
         function commas(x,   s) {
@@ -640,7 +478,6 @@ prepare() {
     run=$dir/data-$(date +%Y%m%d-%H%M%S)
     mkdir "$run" || die "cannot make $run."
     host=$(cat /proc/sys/kernel/hostname)
-    getent services >"$run/services" || true
 }
 
 watch() {

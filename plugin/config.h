@@ -32,7 +32,7 @@ struct settings {
     __u32 idle_timeout; /* seconds */
     bool persist;       /* what counts outlives the process */
     bool standard_types;
-    __u32 given;        /* which options were given: those that are not lists may be so once */
+    __u32 given; /* which options were given: those that are not lists may be so once */
 };
 
 /* The defaults. -ENOMEM. */

@@ -1,0 +1,192 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# tc_portbytes-top shows what collectd has: the interfaces' own rates, sorted, with sums that are
+# right; on a terminal, through a pipe, and over a restart of collectd.
+# shellcheck source=tests/lib.sh
+. "${0%/*}/../lib.sh"
+
+top=$PB_BUILD/tc_portbytes-top
+helper=${0%/*}/top.py
+socket=$work/socket
+unset LINES COLUMNS NO_COLOR
+export LC_ALL=C
+
+if ! [ -x "$top" ]; then
+    echo "1..0 # SKIP tc_portbytes-top was not built: no libcollectdclient"
+    exit 0
+fi
+
+# once [OPTION...]: one document, in $work/json
+once() { timeout 120 "$top" --socket "$socket" --once --json "$@" >"$work/json"; }
+
+# holds EXPRESSION NAME: about the document in $work/json
+holds() {
+    python3 "$helper" holds "$1" <"$work/json"
+    ok $? "$2"
+}
+
+# fails STATUS NAME WORD... -- OPTION...: it ends so, and says one line with all the words
+fails() {
+    local status=$1 name=$2 got words=() word missing=0
+    shift 2
+    while [ "$1" != -- ]; do
+        words+=("$1")
+        shift
+    done
+    shift
+    timeout 120 "$top" "$@" >"$work/out" 2>"$work/err"
+    got=$?
+    for word in "${words[@]}"; do grep -qF -- "$word" "$work/err" || missing=1; done
+    is "$got $(wc -l <"$work/err") $missing $(wc -c <"$work/out")" "$status 1 0 0" "$name"
+    [ $missing -eq 0 ] || sed 's/^/# /' "$work/err"
+}
+
+# ---- without collectd ----
+
+fails 1 "no collectd: one sentence with the remedy" "$socket" "LoadPlugin unixsock" -- \
+    --socket "$socket" --once
+fails 2 "a wrong option" --frob "--once" "--socket" -- --frob
+fails 2 "a wrong short one" -x "--once" -- -x3
+fails 2 "a wrong interval" --interval 0s "from 1 to 86400" -- --interval 0s
+fails 2 "a wrong number" -n -3 "from 0 to" -- -n -3
+fails 2 "no value" --socket "needs a value" -- --socket
+fails 2 "an argument" eth0 "no argument" -- eth0
+fails 2 "a socket's name that is too long" --socket "bytes" -- --socket "$(printf '/%0120d' 1)"
+timeout 120 "$top" --help >"$work/out" && timeout 120 "$top" --version >>"$work/out"
+is "$?$(grep -c -- '--once \|^tc_portbytes-top [0-9]' "$work/out")" 02 "--help and --version"
+
+# ---- the interface's own rates ----
+
+make_namespaces
+make_veth 0
+make_veth 1
+# One writer: else values of one series could overtake each other.
+extra_config="WriteThreads 1
+LoadPlugin unixsock
+<Plugin unixsock>
+  SocketFile \"$socket\"
+</Plugin>"
+write_config 'MinBytes 0'
+start_collectd
+ok $? "collectd starts with the plugin"
+pump() {
+    ip netns exec "$1" "$PB_TOOLS/pump" "${@:2}" >/dev/null &
+    started+=("$!")
+}
+pump "$B" b0 40000 443 6
+pump "$B" b0 40000 53 1
+pump "$A" a0 8080 40000 3
+pump "$B" b1 40000 123 2
+
+wait_for 120 in_a python3 "$helper" agrees timeout 60 "$top" --socket "$socket" --once --json \
+    >"$work/agrees" 2>&1
+ok $? "bytes and packets, in and out, are the interface's own within 25 %" || cat "$work/agrees"
+in_order() { once && python3 "$helper" holds \
+    '[p["instance"] for p in i("a0")["ports"]] == ["udp-443", "udp-8080", "udp-53"]
+     and [x["interface"] for x in d["interfaces"]] == ["a0", "a1"]' <"$work/json"; }
+wait_for 60 in_order
+ok $? "interfaces and ports are sorted by rate"
+
+# ---- to the digit: values given to collectd ----
+
+# give IDENTIFIER VALUES: a second apart, so that they are the rates
+began=$(($(date +%s) - 100))
+give() {
+    printf 'PUTVAL "%s" interval=3600 %d:%s\n' "$1" $began "${2//[0-9]*([0-9])/0}" \
+        "$1" $((began + 1)) "$2"
+}
+shopt -s extglob
+eth=/tc_portbytes-eth0
+{
+    give web1$eth/port_traffic-tcp-443 1000:10:20000:20
+    give web1$eth/port_traffic-tcp-80 3000:30:1000:700
+    give web1$eth/port_traffic-tcp-22 5:4:3:2
+    give web1$eth/port_traffic-nonip 7:3:0:0
+    give web2$eth/if_octets-tcp-443 123:456
+    give web2$eth/if_packets-tcp-443 12:45
+    give web2/tc_portbytes-br-lan/port_traffic-tcp-ephemeral 1:1:1:1
+    give web2/interface-eth0/if_octets 5:5
+    give web2$eth/if_errors-tcp-443 5:5
+    printf 'PUTVAL "web2%s/port_traffic-udp-1" interval=3600 %d:1:1:1:1\n' $eth $began
+} >"$work/values"
+# Escape, delete, quote, backslash, UTF-8.
+printf 'PUTVAL "web3/tc_portbytes-\033[2J\177/port_traffic-\\"\\\\\303\244." %s %d:1:1:1:1\n' \
+    interval=3600 $began >>"$work/values"
+timeout 120 python3 "$helper" put "$socket" <"$work/values"
+ok $? "collectd takes values of other hosts"
+has_web3() { once && grep -q web3 "$work/json"; }
+wait_for 60 has_web3
+
+once --host web1
+holds 'len(d["interfaces"]) == 1 and [p["instance"] for p in i("eth0", "web1")["ports"]] ==
+    ["tcp-443", "tcp-80", "tcp-22", "nonip"]' "--host: this host alone, sorted by bytes"
+holds '[i("eth0", "web1")[r] for r in RATES] == [4012, 47, 21003, 722]' "the sums are right"
+once --host web1 --packets
+holds '[p["instance"] for p in i("eth0", "web1")["ports"]] ==
+    ["tcp-80", "tcp-443", "tcp-22", "nonip"]' "--packets: sorted by packets"
+once --host web1 -n 1
+holds 'len(i("eth0", "web1")["ports"]) == 1 and i("eth0", "web1")["rest"] ==
+    dict(number=3, rx_bytes=3012, rx_packets=37, tx_bytes=1003, tx_packets=702)' \
+    "-n: the rest in one sum"
+once --host web2
+holds '[(x["interface"], [p["instance"] for p in x["ports"]]) for x in d["interfaces"]] ==
+    [("eth0", ["tcp-443", "udp-1"]), ("br-lan", ["tcp-ephemeral"])]' "what is not ours is left out"
+holds '[i("eth0", "web2")["ports"][0][r] for r in RATES] == [123, 12, 456, 45]' \
+    "StandardTypes: if_octets and if_packets are one port"
+holds '[i("eth0", "web2")["ports"][1][r] for r in RATES] == [None] * 4' "no rate yet is null"
+once --host web3
+holds 'd["interfaces"][0]["interface"] == "\033[2J\177" and
+    d["interfaces"][0]["ports"][0]["instance"] == "\"\\\303\244."' "odd names come through JSON"
+once --interface a1 --interface br-lan
+holds '[x["interface"] for x in d["interfaces"]] == ["a1", "br-lan"]' "--interface, twice"
+once --interface nosuch
+holds 'd["interfaces"] == []' "no such interface: none"
+timeout 120 "$top" --socket "$socket" --once >"$work/out"
+is "$? $(grep -c '^web[123]$' "$work/out") $(tr -d '\n -~' <"$work/out" | wc -c)" "0 4 0" \
+    "the table of several hosts names each, and is plain text"
+[ "$(wc -L <"$work/out")" -le 80 ]
+ok $? "in 80 columns"
+COLUMNS=70 LINES=12 timeout 120 "$top" --socket "$socket" --once >"$work/out"
+[ "$(wc -L <"$work/out")" -le 70 ] && [ "$(wc -l <"$work/out")" -le 12 ]
+ok $? "or in what COLUMNS and LINES say"
+
+for port in {1..3000}; do
+    give "web4$eth/port_traffic-tcp-$port" "$port:1:0:0"
+done | timeout 300 python3 "$helper" put "$socket"
+has_web4() { once --host web4 && grep -q '"rx_bytes":4501500,' "$work/json"; }
+wait_for 120 has_web4
+holds 'len(i("eth0", "web4")["ports"]) == 3000 and i("eth0", "web4")["rx_bytes"] == 4501500 and
+    [p["rx_bytes"] for p in i("eth0", "web4")["ports"]] == list(range(3000, 0, -1))' \
+    "3,000 series are shown, sorted and summed up"
+
+# ---- pipes and terminals ----
+
+timeout 120 "$top" --socket "$socket" --interval 3600 2>"$work/err" | head -n 2 >"$work/out"
+is "${PIPESTATUS[*]} $(wc -c <"$work/err")" "0 0 0" "a pipe whose reader goes ends it quietly"
+while read -r status name; do
+    ok $((${#status} > 2)) "$name"
+done < <(timeout 500 python3 "$helper" terminal "$work/played" "$top" 2>"$work/err" |
+    sed -n 's/^ok - /ok /p; s/^not ok - /not-ok /p' || true)
+is "$(cat "$work/err")" "" "the terminals' part came to its end"
+
+# ---- a restart ----
+
+timeout 600 "$top" --socket "$socket" --interval 1 --json --host host >"$work/live" 2>"$work/err" &
+live=$!
+started+=("$live")
+more_than() { [ "$(wc -l <"$work/live")" -gt "$1" ]; }
+wait_for 60 more_than 1
+stop_collectd
+wait_for 60 grep -q "LoadPlugin unixsock" "$work/err"
+ok $? "collectd ends: said on standard error"
+documents=$(wc -l <"$work/live")
+start_collectd
+wait_for 60 grep -q "answers again" "$work/err"
+ok $? "collectd is back: said"
+goes_on() { more_than "$documents" && tail -n 1 "$work/live" | grep -q udp-443; }
+wait_for 60 goes_on
+ok $? "and the figures go on"
+is "$(wc -l <"$work/err")" 2 "each once"
+tail -n 1 "$work/live" >"$work/json"
+holds 'd["interfaces"]' "each line is a document"
+finish

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of tc_portbytes-top: what collectd says becomes sorted rows whose sums are right,
+ * and whatever it says, what is printed is printable text in the room there is, or valid JSON.
+ *
+ * Links: plugin/top_table.c.
+ * LDFLAGS: -Wl,--wrap=getservent
+ */
+#include <arpa/inet.h>
+#include <math.h>
+#include <netdb.h>
+#include <stdlib.h>
+
+#include "random.h"
+#include "tap.h"
+#include "top_table.h"
+
+/* /etc/services, as far as it is needed here; without it on the machine too. */
+struct servent *__wrap_getservent(void);
+
+struct servent *__wrap_getservent(void) {
+    static struct servent services[] = {
+        {.s_name = "tcpmux", .s_port = 1, .s_proto = "tcp"},
+        {.s_name = "discard", .s_port = 9, .s_proto = "tcp"},
+        {.s_name = "domain", .s_port = 53, .s_proto = "udp"},
+        {.s_name = "http", .s_port = 80, .s_proto = "tcp"},
+        {.s_name = "www", .s_port = 80, .s_proto = "tcp"},
+        {.s_name = "https", .s_port = 443, .s_proto = "tcp"},
+        {.s_name = "datagrams", .s_port = 443, .s_proto = "dccp"},
+    };
+    static size_t next;
+
+    if (next == sizeof(services) / sizeof(*services))
+        return NULL;
+    services[next].s_port = htons(services[next].s_port);
+    return &services[next++];
+}
+
+static struct top_table table;
+static char *text;
+static size_t text_size;
+
+static void port(const char *host, const char *interface, const char *instance, double rx_bytes,
+                 double rx_packets, double tx_bytes, double tx_packets) {
+    struct top_row *row = top_add(&table, host, interface, instance);
+
+    top_set(row, "port_traffic", "rx_bytes", rx_bytes);
+    top_set(row, "port_traffic", "rx_packets", rx_packets);
+    top_set(row, "port_traffic", "tx_bytes", tx_bytes);
+    top_set(row, "port_traffic", "tx_packets", tx_packets);
+}
+
+static const char *as_text(struct top_view view) {
+    FILE *to;
+
+    free(text);
+    to = open_memstream(&text, &text_size);
+    top_text(to, &table, &view);
+    fclose(to);
+    return text;
+}
+
+static const char *as_json(size_t ports) {
+    FILE *to;
+
+    free(text);
+    to = open_memstream(&text, &text_size);
+    top_json(to, &table, 1.5, ports);
+    fclose(to);
+    return text;
+}
+
+static const struct top_view plain = {.columns = 63, .ports = 10};
+
+static size_t lines_of(const char *of) {
+    size_t lines = 0;
+
+    for (; *of; of++)
+        lines += *of == '\n';
+    return lines;
+}
+
+static size_t widest(const char *of) {
+    size_t most = 0;
+
+    for (const char *end; (end = strchr(of, '\n')); of = end + 1)
+        if ((size_t)(end - of) > most)
+            most = end - of;
+    return most;
+}
+
+static void human(double value, const char *expected) {
+    char got[16];
+
+    top_human(got, sizeof(got), value);
+    is_text(got, expected, "%g is %s", value, expected);
+}
+
+static void test_human(void) {
+    human(0, "-");
+    human(NAN, "?");
+    human(0.25, "0.25");
+    human(1, "1");
+    human(9.4, "9");
+    human(999.4, "999");
+    human(999.6, "1.00 k");
+    human(12345, "12.3 k");
+    human(123456, "123 k");
+    human(9.996e6, "10.0 M");
+    human(1.5e9, "1.50 G");
+    human(2e12, "2.00 T");
+    human(1e300, "999 E");
+}
+
+static void test_order(void) {
+    port("h", "eth0", "tcp-80", 100, 9, 50, 1);
+    port("h", "eth1", "udp-53", 4000, 1, 4000, 1);
+    port("h", "eth0", "tcp-443", 10, 1, 900, 2);
+    port("h", "eth0", "tcp-9", 0, 0, 0, 0);
+    port("h", "eth0", "tcp-10", 0, 0, 0, 0);
+    ok(top_arrange(&table, false) == 0, "arranged");
+    is_u64(table.groups_number, 2, "a group for each interface");
+    is_text(table.groups[0].rows->interface, "eth1", "the busiest interface is first");
+    is_text(table.groups[1].rows[0].instance, "tcp-443", "the busiest port is first");
+    is_text(table.groups[1].rows[1].instance, "tcp-80", "then the next");
+    is_text(table.groups[1].rows[2].instance, "tcp-9", "equal ones by name, numbers as such");
+    ok(table.groups[1].sum[TOP_RX_BYTES] == 110 && table.groups[1].sum[TOP_RX_PACKETS] == 10 &&
+           table.groups[1].sum[TOP_TX_BYTES] == 950 && table.groups[1].sum[TOP_TX_PACKETS] == 3,
+       "an interface's sum is that of its ports");
+    is_text(as_text(plain),
+            "eth1                       in bit/s   pkt/s out bit/s   pkt/s\n"
+            "udp 53         domain        32.0 k       1    32.0 k       1\n"
+            "sum                          32.0 k       1    32.0 k       1\n"
+            "\n"
+            "eth0                       in bit/s   pkt/s out bit/s   pkt/s\n"
+            "tcp 443        https             80       1    7.20 k       2\n"
+            "tcp 80         http             800       9       400       1\n"
+            "tcp 9          discard            -       -         -       -\n"
+            "tcp 10                            -       -         -       -\n"
+            "sum                             880      10    7.60 k       3\n",
+            "the text");
+    top_free(&table);
+
+    port("h", "eth0", "tcp-443", 1000, 1, 0, 0);
+    port("h", "eth0", "udp-53", 10, 7, 0, 0);
+    top_arrange(&table, true);
+    is_text(table.groups[0].rows[0].instance, "udp-53", "by packets another one is first");
+    top_free(&table);
+}
+
+static void test_rest(void) {
+    port("h", "eth0", "tcp-1", 8, 1, 80, 2);
+    port("h", "eth0", "tcp-2", 4, 3, 40, 4);
+    port("h", "eth0", "tcp-3", 2, 5, 20, 6);
+    top_arrange(&table, false);
+    is_text(as_json(1),
+            "{\"time\":1.500,\"interfaces\":[{\"host\":\"h\",\"interface\":\"eth0\","
+            "\"rx_bytes\":14,\"rx_packets\":9,\"tx_bytes\":140,\"tx_packets\":12,"
+            "\"ports\":[{\"instance\":\"tcp-1\",\"service\":\"tcpmux\","
+            "\"rx_bytes\":8,\"rx_packets\":1,\"tx_bytes\":80,\"tx_packets\":2}],"
+            "\"rest\":{\"number\":2,"
+            "\"rx_bytes\":6,\"rx_packets\":8,\"tx_bytes\":60,\"tx_packets\":10}}]}\n",
+            "what is not shown is summed up");
+    ok(strstr(as_json(3), "\"rest\":{\"number\":0,\"rx_bytes\":0,") != NULL, "no rest is 0");
+    ok(strstr(as_text((struct top_view){.columns = 63, .ports = 0}),
+              "\nand 3 more                      112       9    1.12 k      12\n"
+              "sum                             112       9    1.12 k      12\n") != NULL,
+       "also in the text, and with no port at all");
+    top_free(&table);
+}
+
+static void test_standard_types(void) {
+    struct top_row *row;
+
+    ok(top_knows("port_traffic") && top_knows("if_octets") && top_knows("if_packets"),
+       "the types are known");
+    ok(!top_knows("if_errors") && !top_knows(""), "others are not");
+    row = top_add(&table, "h", "eth0", "tcp-443");
+    top_set(row, "if_packets", "rx", 3);
+    top_set(row, "if_packets", "tx", 4);
+    port("h", "eth0", "udp-53", 1, 1, 1, 1);
+    row = top_add(&table, "h", "eth0", "tcp-443");
+    top_set(row, "if_octets", "rx", 300);
+    top_set(row, "if_octets", "tx", 400);
+    top_set(row, "if_octets", "rx_bytes", 9);
+    top_arrange(&table, false);
+    is_u64(table.groups[0].number, 2, "bytes and packets of a port are one row");
+    row = table.groups[0].rows;
+    is_text(row->instance, "tcp-443", "of that port");
+    ok(row->rate[TOP_RX_BYTES] == 300 && row->rate[TOP_RX_PACKETS] == 3 &&
+           row->rate[TOP_TX_BYTES] == 400 && row->rate[TOP_TX_PACKETS] == 4,
+       "with all four rates");
+    top_free(&table);
+}
+
+static void test_unknown(void) {
+    port("h", "eth0", "tcp-1", NAN, INFINITY, -1, 1e19);
+    port("h", "eth0", "tcp-2", 5, NAN, 6, NAN);
+    top_arrange(&table, false);
+    ok(strstr(as_json(10), "\"rx_bytes\":5,\"rx_packets\":null,\"tx_bytes\":6,\"tx_packets\":null,"
+                           "\"ports\":[{\"instance\":\"tcp-2\"") != NULL,
+       "what is not known adds nothing to a sum; a sum of nothing known is not known");
+    ok(strstr(text, "\"service\":\"tcpmux\",\"rx_bytes\":null,\"rx_packets\":null,"
+                    "\"tx_bytes\":null,\"tx_packets\":null}") != NULL,
+       "NaN, infinite, negative and absurd values are null");
+    ok(strstr(as_text(plain),
+              "\ntcp 1          tcpmux             ?       ?         ?       ?\n") != NULL,
+       "and ? in the text");
+    top_free(&table);
+    is_text(as_json(10), "{\"time\":1.500,\"interfaces\":[]}\n", "no series at all");
+    is_text(as_text(plain), "", "no series, no text");
+}
+
+static void test_names(void) {
+    port("h\"\\\n", "eth\033[2J", "tcp-\xff\x7f", 1, 1, 1, 1);
+    top_arrange(&table, false);
+    ok(strstr(as_json(10), "{\"host\":\"h\\\"\\\\\\u000a\",\"interface\":\"eth\\u001b[2J\"") !=
+           NULL,
+       "quotes, backslashes and control characters are escaped");
+    ok(strstr(text, "\"tcp-\\u00ff\\u007f\"") != NULL, "so is what isn't ASCII");
+    ok(strstr(as_text(plain), "eth?[2J ") && strstr(text, "\ntcp ?? "),
+       "none of it gets to a terminal");
+    top_free(&table);
+
+    port("h", "eth0", "tcp-443x", 9, 1, 1, 1);
+    port("h", "eth0", "tcp-99999", 8, 1, 1, 1);
+    port("h", "eth0", "tcp-", 7, 1, 1, 1);
+    port("h", "eth0", "", 6, 1, 1, 1);
+    top_arrange(&table, false);
+    as_json(10);
+    is_u64(strstr(text, "\"service\":\"") != NULL, 0, "only whole numbers of ports are services");
+    top_free(&table);
+
+    port("h", "eth0", "nonip", 5, 1, 1, 1);
+    port("h", "eth0", "ip-ipv6-icmp", 4, 1, 1, 1);
+    port("h", "eth0", "sctp-ephemeral", 3, 1, 1, 1);
+    port("h", "eth0", "udp-other", 2, 1, 1, 1);
+    top_arrange(&table, false);
+    as_text(plain);
+    ok(strstr(text, "\nnot IP         ARP, ...  ") && strstr(text, "\nIP ipv6-icmp             ") &&
+           strstr(text, "\nsctp ephemeral clients  ") &&
+           strstr(text, "\nudp other      little used "),
+       "what is no port has a name too");
+    top_free(&table);
+}
+
+static void test_hosts(void) {
+    port("b", "eth0", "tcp-1", 1, 1, 1, 1);
+    port("a", "eth0", "tcp-1", 1, 1, 1, 1);
+    top_arrange(&table, false);
+    is_u64(table.groups_number, 2, "interfaces of two hosts are two");
+    ok(!strncmp(as_text(plain), "a\neth0 ", 7) && strstr(text, "\n\nb\neth0 "),
+       "and are told apart");
+    top_free(&table);
+}
+
+static void test_bars(void) {
+    struct top_view view = {.columns = 73, .ports = 9};
+
+    port("h", "eth0", "tcp-1", 60, 1, 40, 1);
+    port("h", "eth0", "tcp-2", 0, 1, 50, 1);
+    port("h", "eth0", "tcp-3", 0, 0, 1, 1);
+    top_arrange(&table, false);
+    as_text(view);
+    ok(strstr(text, "  ######----\n") && strstr(text, "1  -----\n") && widest(text) == 73,
+       "the busiest port's bar fills the line, what goes out behind what comes in");
+    top_free(&table);
+
+    port("h", "eth0", "tcp-1", 60, 1, 40, 1);
+    top_arrange(&table, true);
+    view.packets = true;
+    ok(strstr(as_text(view), "  #####-----\n") != NULL, "or packets");
+    view.utf8 = true;
+    ok(strstr(as_text(view), "  █████▒▒▒▒▒\n") != NULL, "in UTF-8");
+    view.utf8 = false;
+    view.columns = 300;
+    ok(widest(as_text(view)) == 61 + 2 + 60, "no longer than is good to see");
+    view.columns = 63;
+    ok(widest(as_text(view)) == 61 && !strchr(text, '#'), "no room, no bar");
+    view.columns = 20;
+    is_u64(widest(as_text(view)), 20, "a narrow window cuts lines");
+    view.columns = 80;
+    view.colour = true;
+    ok(strstr(as_text(view), "\033[1meth0") && strstr(text, "\033[m\n"), "in colour");
+    top_free(&table);
+}
+
+/* Whatever there is and however it comes: in the lines there are. */
+static void test_lines(void) {
+    unsigned wrong = 0, empty = 0;
+
+    for (unsigned interfaces = 1; interfaces < 9; interfaces++) {
+        for (unsigned i = 0; i < interfaces; i++)
+            for (unsigned p = 0; p <= i * 3; p++) {
+                char host[8], interface[16], instance[16];
+
+                snprintf(host, sizeof(host), "h%u", i % (interfaces > 4 ? 2 : 1));
+                snprintf(interface, sizeof(interface), "eth%u", i);
+                snprintf(instance, sizeof(instance), "tcp-%u", p);
+                port(host, interface, instance, p, p, p, p);
+            }
+        top_arrange(&table, false);
+        for (unsigned lines = 6; lines < 100; lines++) {
+            as_text((struct top_view){.columns = 80, .lines = lines, .ports = (size_t)-1});
+            wrong += lines_of(text) > lines;
+            empty += !strstr(text, "\ntcp ");
+        }
+        top_free(&table);
+    }
+    is_u64(wrong, 0, "no table is longer than its room");
+    is_u64(empty, 0, "each has a port at least");
+}
+
+/* Many, in any order, some twice: the order is right, and no byte is lost. */
+static void test_many(void) {
+    struct random random = {.state = 7};
+    unsigned wrong = 0;
+    double all = 0;
+
+    for (unsigned i = 0; i < 20000; i++) {
+        char instance[16];
+        double bytes = random_below(&random, 1000);
+
+        snprintf(instance, sizeof(instance), "tcp-%u", random_below(&random, 65536));
+        port("h", "eth0", instance, bytes, 0, 0, 0);
+        all += bytes;
+    }
+    top_arrange(&table, false);
+    for (size_t i = 1; i < table.number; i++)
+        wrong += table.rows[i - 1].busy < table.rows[i].busy;
+    is_u64(wrong, 0, "20,000 series are sorted");
+    ok(table.groups[0].sum[TOP_RX_BYTES] == all, "and summed up");
+    as_json((size_t)-1);
+    ok(text_size > table.number * 50, "and written");
+    top_free(&table);
+}
+
+int main(void) {
+    test_human();
+    test_order();
+    test_rest();
+    test_standard_types();
+    test_unknown();
+    test_names();
+    test_hosts();
+    test_bars();
+    test_lines();
+    test_many();
+    free(text);
+    return tap_end();
+}
