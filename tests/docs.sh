@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Code, man page, README and example configuration know the same options with the same
-# defaults. TAP. PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
+# defaults; the package has the version of configure.ac. TAP. PB_SOURCE, PB_BUILD: as
+# conf/prepare.sh writes them.
 set -uo pipefail
 cd "$PB_SOURCE" || exit 1
 number=0
@@ -37,7 +38,7 @@ same "the example agrees" \
 
 # A link to a file below conf/stacks, then a block: the README shows what the tests use, but for
 # comments and empty lines.
-plain() { sed 's/^ *//;/^#/d;/^$/d' "$@"; }
+plain() { sed 's/^[ \t]*//;/^#/d;/^$/d' "$@"; }
 while read -r file; do
     same "the README shows $file as it is tested" "$(plain "$file")" "$(
         awk -v link="]($file)" '
@@ -46,5 +47,8 @@ while read -r file; do
             shown && /^[^ ]/ { exit }' README.md | plain)"
 done < <(grep -o '](conf/stacks/[^)]*)' README.md | sed 's/^](//;s/)$//' | sort -u)
 
+version=$(sed -n 's/^AC_INIT(\[tc_portbytes\], \[\([^]]*\)\].*/\1/p' configure.ac)
+same "the package has its version" "$version" \
+    "$(sed -n '1s/.*(\(.*\)).*/\1/p' conf/debian/changelog)"
 echo "1..$number"
 exit $((failures > 0))

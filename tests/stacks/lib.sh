@@ -47,7 +47,7 @@ unpack_now() {
 from_root() {
     local at=$1 libraries
     shift
-    libraries=$(dirname "$(find "$at/usr/lib" -name 'lib*.so*' -print -quit 2>/dev/null)" 2>/dev/null)
+    libraries=$(find "$at/usr/lib" -name 'lib*.so*' -printf '%h' -quit 2>/dev/null)
     exec ip netns exec "$A" env PATH="$at/usr/bin:$at/usr/sbin:$PATH" \
         LD_LIBRARY_PATH="$libraries" PYTHONPATH="$at/usr/lib/python3/dist-packages" \
         PYTHONDONTWRITEBYTECODE=1 "$@"

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What was sent is in Graphite in the end: in carbon's files, and in every query of the Grafana
+# dashboard, asked of Graphite's render API.
+# shellcheck source=tests/stacks/lib.sh
+. "${0%/*}/lib.sh"
+here=$(cd "${0%/*}" && pwd)
+conf=$(cd "$here/../../conf" && pwd)
+
+unpack graphite graphite-carbon graphite-web ||
+    { echo "1..0 # SKIP graphite-carbon and graphite-web can't be had"; exit; }
+libraries=$(printf '%s:' "$root"/usr/lib/*-linux-gnu* "$root"/lib/*-linux-gnu*)
+python() {
+    ask env LD_LIBRARY_PATH="$libraries" timeout 120 python3 "$@"
+}
+
+make_namespaces
+make_veth 0
+make_veth 1
+ip -n "$A" link set a1 down
+ip -n "$A" link set a1 name a1.100 up
+
+# ---- carbon ----
+
+# The test reads each second, so its finest step is one second.
+mkdir -p "$work/carbon/whisper" "$work/carbon/log"
+sed 's/10s:/1s:/' "$conf/stacks/storage-schemas.conf" >"$work/carbon/storage-schemas.conf"
+printf '[the interface]\npattern = .*\nretentions = 1s:1h\n' >>"$work/carbon/storage-schemas.conf"
+cp "$conf/stacks/storage-aggregation.conf" "$work/carbon"
+# It creates 50 files a minute at most, and writes 500 values a second, if not told otherwise.
+cat >"$work/carbon/carbon.conf" <<END
+[cache]
+STORAGE_DIR = $work/carbon
+CONF_DIR = $work/carbon
+LOG_DIR = $work/carbon/log
+LOCAL_DATA_DIR = $work/carbon/whisper
+PID_DIR = $work/carbon
+USER =
+LINE_RECEIVER_INTERFACE = 127.0.0.1
+PICKLE_RECEIVER_INTERFACE = 127.0.0.1
+CACHE_QUERY_INTERFACE = 127.0.0.1
+MAX_CREATES_PER_MINUTE = inf
+MAX_UPDATES_PER_SECOND = 10000
+MAX_UPDATES_PER_SECOND_ON_SHUTDOWN = 100000
+END
+serve carbon env LD_LIBRARY_PATH="$libraries" python3 "$root/usr/bin/carbon-cache" \
+    --config="$work/carbon/carbon.conf" --pidfile="$work/carbon/pid" --nodaemon start
+carbon=$served
+listens() { in_a ss -Hlnt 'sport = :2003' | grep -q 127.0.0.1; }
+wait_for 120 listens
+ok $? "carbon listens"
+
+extra_config="LoadPlugin interface
+<Plugin interface>
+  Interface \"a0\"
+</Plugin>
+$(cat "$conf/stacks/graphite.conf")"
+write_config 'Port "tcp/443"' 'Port "tcp/8443"' 'Port "udp/53"'
+start_collectd
+ok $? "collectd starts with conf/stacks/graphite.conf"
+
+# The series come up; then, between two quiet times, what the queries are asked for.
+send_known
+settle
+began=$(date +%s)
+settle
+send_known
+in_b "$PB_TOOLS/blast" b0 4 udp 40000 9999 211 113 >/dev/null
+in_b "$PB_TOOLS/blast" b1 4 udp 40000 53 307 101 >/dev/null
+settle
+ended=$(date +%s)
+stop_collectd
+kill -TERM "$carbon" # it writes what it still has
+wait "$carbon"
+
+# ---- its files ----
+
+python "$here/carbon.py" last "$work/carbon/whisper" >"$work/last"
+# last PATH: its value
+last() { awk -v path="$1" '$1 == path { print $2 }' "$work/last"; }
+sources="rx_bytes rx_packets tx_bytes tx_packets"
+while read -r instance expected; do
+    got=
+    for source in $sources; do
+        got+=" $(($(last "collectd.host.tc_portbytes-a0.port_traffic-$instance.$source") / 2))"
+    done
+    is "${got# }" "$expected" "$instance: the counters are what was sent, exactly"
+done <<<"$known"
+is "$(last collectd.host.tc_portbytes-a1_100.port_traffic-udp-53.rx_bytes)" $((307 * 101)) \
+    "the dot in an interface's name is an underscore"
+sizes=$(find "$work/carbon/whisper" -path '*/tc_portbytes-a*' -name '*.wsp' -printf '%s\n' |
+    sort -u)
+is "$sizes" "$((16 + 4 * 12 + 12 * (6 * 3600 + 3 * 1440 + 90 * 96 + 2 * 365 * 12)))" \
+    "carbon keeps them as storage-schemas.conf says"
+is "$(python -c 'import sys, whisper
+print(*{(i["aggregationMethod"], i["xFilesFactor"]) for i in map(whisper.info, sys.argv[1:])})' \
+    "$work"/carbon/whisper/collectd/host/tc_portbytes-a0/*/*.wsp)" "('last', 0.0)" \
+    "and as storage-aggregation.conf says"
+
+# ---- the dashboard ----
+
+mkdir -p "$work/carbon/index"
+cat >"$work/carbon/graphite_test_settings.py" <<END
+SECRET_KEY = 'test'
+ALLOWED_HOSTS = ['*']
+LOG_DIR = '$work/carbon/log'
+STORAGE_DIR = '$work/carbon'
+WHISPER_DIR = '$work/carbon/whisper'
+STANDARD_DIRS = [WHISPER_DIR]
+CARBONLINK_HOSTS = []
+INDEX_FILE = '$work/carbon/index/index'
+DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}
+END
+dashboard=$conf/grafana/graphite.json
+python "$here/carbon.py" render "$work/carbon/whisper" "$dashboard" "$began" "$ended" \
+    host=host interface=a0 port=tcp-443 top=2 >"$work/rendered" 2>"$work/rendered.err"
+ok $? "the render API answers"
+sed 's/^/# /' "$work/rendered.err"
+
+# every query, by the dashboard's own list
+queries=$(python3 -c 'import json, sys
+for panel in json.load(open(sys.argv[1]))["panels"]:
+    for query in panel["targets"]:
+        print("%d.%s" % (panel["id"], query["refId"]))' "$dashboard")
+for query in $queries; do
+    grep -q "^$query|[^|]*|[-0-9]" "$work/rendered"
+    ok $? "query $query of the dashboard gives data"
+done
+# volume QUERY: NAME=SUM of its series, sorted
+volume() {
+    awk -F'|' -v query="$1" '$1 == query { printf "%s=%.0f\n", $2, $3 }' "$work/rendered" | sort
+}
+other=$((211 * 113))
+is "$(volume 1.A)" "tcp-8443 in=$((8 * 1052201))
+udp-53 in=$((8 * 166793))" "the busiest ports in: bits"
+is "$(volume 1.B)" "the rest in=$((8 * (120180 + other)))" "the rest in"
+is "$(volume 1.C)" "tcp-443 out=$((-8 * 906093))
+udp-53 out=$((-8 * 453300))" "the busiest ports out: bits, below zero"
+is "$(volume 1.D)" "the rest out=$((-8 * 24560))" "the rest out"
+is "$(volume 2.A) $(volume 2.B)" "in=$((8 * 120180)) out=$((-8 * 906093))" "one port: bits"
+is "$(volume 3.A) $(volume 3.B)" "in=2003 out=-907" "one port: packets"
+is "$(volume 4.A) $(volume 4.B)" \
+    "all ports in=$((8 * (1339174 + other))) all ports out=$((-8 * 1383953))" "all ports"
+is "$(volume 4.C | cut -d= -f2) $(volume 4.D | cut -d= -f2)" \
+    "$((8 * (1339174 + other))) $((-8 * 1383953))" "and they are what the interface counted"
+is "$(awk -F'|' '/^5/ { print $1, ($4 > 0 && $4 <= 100) }' "$work/rendered")" "5.A 1
+5.B 1" "the shares of ephemeral and other ports are percentages"
+finish

@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Prometheus scrapes collectd's write_prometheus: counters are exact, increases and rates add up to
+# what was sent, also of series that begin with their traffic; every query of the Grafana
+# dashboard has data.
+# shellcheck source=tests/stacks/lib.sh
+. "${0%/*}/lib.sh"
+
+conf=${0%/*}/../../conf
+# The libraries are those of collectd's write_prometheus.
+unpack prometheus prometheus libmicrohttpd12 libprotobuf-c1 || {
+    skip "there is no package prometheus" "Prometheus"
+    finish
+}
+libraries=$(find "$root" -name 'libmicrohttpd.so.*' -printf '%h' -quit)
+
+# promql QUERY: what is found, as "TYPE-INSTANCE RX_BYTES RX_PACKETS TX_BYTES TX_PACKETS" if it
+# still has names, else the first value
+promql() {
+    in_a timeout 60 python3 - "$1" 2>/dev/null <<'END'
+import json, sys, urllib.parse, urllib.request
+
+url = "http://127.0.0.1:9090/api/v1/query?" + urllib.parse.urlencode({"query": sys.argv[1]})
+found = json.load(urllib.request.urlopen(url, timeout=30))["data"]["result"]
+rows = {}
+for series in found:
+    labels, value = series["metric"], series["value"][1]
+    if "__name__" not in labels:
+        print(value)
+        break
+    column = labels["__name__"].split("port_traffic_")[1].removesuffix("_total")
+    rows.setdefault(labels["type"], {})[column] = value
+for name, row in sorted(rows.items()):
+    print(name, *(row.get(c) for c in ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")))
+END
+}
+
+metric=collectd_tc_portbytes_port_traffic
+counters='{__name__=~"'$metric'_.+_total",instance="host",tc_portbytes="a0"}'
+expected=$(sort <<<"$known"$'\n'"tcp-other 1100 11 0 0")
+stored() { promql "$counters" | grep -v ' 0 0 0 0$'; }
+complete() { [ "$(stored)" = "$expected" ]; }
+selected() { [ "$(promql "$counters" | grep -c '^\(tcp-443\|tcp-8443\|udp-53\) 0 0 0 0$')" = 3 ]; }
+# sampled NUMBER: Prometheus has so many values of a series that came last
+sampled() {
+    local values
+    values=$(promql "count_over_time(${metric}_tx_bytes_total{type=\"tcp-ephemeral\"}[10m])")
+    [ "${values:-0}" -ge "$1" ]
+}
+
+make_namespaces
+make_veth 0
+# write_prometheus asks getaddrinfo with AI_ADDRCONFIG: loopback's address alone is none.
+ip -n "$A" address add 10.99.9.1/24 dev a0
+
+sed 's/web1.example.org/127.0.0.1/; s/interval: 5s/interval: 1s/' "$conf/stacks/prometheus.yml" \
+    >"$work/prometheus.yml"
+began=$(date +%s)
+serve prometheus prometheus --config.file="$work/prometheus.yml" \
+    --storage.tsdb.path="$work/prometheus" --web.listen-address=127.0.0.1:9090
+collectd_interval=2
+extra_config="LoadPlugin interface
+$(sed 's/0\.0\.0\.0/127.0.0.1/' "$conf/stacks/prometheus.conf")"
+write_config 'Interface "a0"' 'Port "tcp/443"' 'Port "tcp/8443"' 'Port "udp/53"'
+start_collectd env LD_LIBRARY_PATH="$libraries"
+ok $? "collectd starts with write_prometheus"
+wait_for 120 selected
+ok $? "Prometheus has the selected ports, at 0"
+
+send_known
+is "$(in_b "$PB_TOOLS/blast" b0 4 tcp 40000 9000 11 100)" 11 "and 11 packets for tcp-other"
+wait_for 120 complete
+is "$(stored)" "$expected" "Prometheus has every counter, to the packet and the byte"
+
+wait_for 120 sampled 15
+ok $? "it goes on scraping"
+is "$(grep -ciE 'duplicate|out.of.order|level=(warn|error)' "$work/prometheus.out")" 0 \
+    "and complains of no value"
+
+# ---- the dashboard ----
+
+in_a timeout 120 python3 "${0%/*}/grafana.py" http://127.0.0.1:9090 \
+    "$conf/grafana/prometheus.json" "$began" "$(date +%s)" "$collectd_interval" top=2 \
+    >"$work/dashboard"
+is "$(grep ^error "$work/dashboard")" "" "dashboard: every query is understood"
+is "$(awk -F'\t' '$1 == "query" && !$4' "$work/dashboard")" "" "dashboard: every query has data"
+is "$(grep -c ^query "$work/dashboard")" 18 "dashboard: all queries were tried"
+is "$(grep '^variable.interface' "$work/dashboard" | cut -f3-)" a0 \
+    "dashboard: the interface is offered"
+is "$(awk -F'\t' '/^sum\tBusiest/ && $3 == "A" { print $4 }' "$work/dashboard" | sort |
+    paste -sd' ')" \
+    "tcp-443 in tcp-8443 in" "dashboard: the two busiest ports are chosen"
+
+# near NAME GOT EXPECTED LOW HIGH: between so many times what is expected
+near() {
+    awk -v got="${2:--1}" -v want="$3" -v low="$4" -v high="$5" \
+        'BEGIN { exit !(got >= want * low && got <= want * high) }'
+    ok $? "$1: ${2:-nothing} for $3"
+}
+# cell PORT COLUMN: of the table
+cell() {
+    awk -F'\t' -v row="$1" -v column="$2" \
+        '$1 == "cell" && $3 == row && $4 == column { print $5 }' "$work/dashboard"
+}
+# sum PANEL REF LEGEND: all values of a graph's series, times the step
+sum() {
+    awk -F'\t' -v panel="^$1" -v ref="$2" -v legend="$3" \
+        '$1 == "sum" && $2 ~ panel && $3 == ref && $4 == legend { print $5 }' "$work/dashboard"
+}
+# increase() extrapolates to the end of its range, by at most 1.1 of the distance of two values.
+while read -r port rx rx_packets tx tx_packets; do
+    near "increase of $port, bytes in" "$(cell "$port" "bytes in")" "$rx" 0.999 1.15
+    near "increase of $port, bytes out" "$(cell "$port" "bytes out")" "$tx" 0.999 1.15
+    near "increase of $port, packets in" "$(cell "$port" "packets in")" "$rx_packets" 0.999 1.15
+    near "increase of $port, packets out" "$(cell "$port" "packets out")" "$tx_packets" 0.999 1.15
+done <<<"$expected"
+near "the rates of tcp-443 add up" "$(sum Busiest A "tcp-443 in")" $((8 * 120180)) 0.8 1.3
+near "so do those of the rest" "$(sum Busiest C "the rest in")" $((8 * 167893)) 0.8 1.3
+near "all ports in are what the interface says" "$(sum All A "a0 in: ports")" \
+    "$(sum All B "a0 in: interface")" 0.9 1.1
+near "all ports out are what the interface says" "$(sum All C "a0 out: ports")" \
+    "$(sum All D "a0 out: interface")" 0.9 1.1
+stop_collectd
+is "$?" 0 "SIGTERM ends collectd with status 0"
+finish
