@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# The package on Debian 12: collectd 5.12, libbpf 1.1, clang 14.
+# shellcheck source=tests/packages/lib.sh
+. "${0%/*}/lib.sh"
+
+test_packages bookworm

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: MIT
+# The package of one Debian release on its whole way, as the README tells an operator: built from
+# `make dist`'s tarball in a clean system of that release, installed in another one, in which
+# nothing hides a missing dependency, enabled, run, removed, purged.
+# The systems are directories in which commands run by chroot; what is mounted there is so in a
+# mount namespace of its own, and ends with the process that holds it.
+# PB_CACHE (/var/cache/tc_portbytes): where the systems are kept for the next run, but for the
+# one in which the package was installed.
+# shellcheck shell=bash disable=SC2154
+# shellcheck source=tests/stacks/lib.sh
+. "${BASH_SOURCE[0]%/*}/../stacks/lib.sh"
+
+package="collectd-tc-portbytes"
+clean= # the system in which the package is installed
+declare -A holder
+# After what is mounted there: that ends with its holder, in cleanup.
+trap 'cleanup; [ -z "$clean" ] || rm -rf "$clean"' EXIT
+
+skip_all() {
+    echo "1..0 # SKIP $*"
+    exit 0
+}
+
+# ---- systems ----
+
+# Where this machine gets Debian from.
+host_mirror() {
+    local mirror
+    # shellcheck disable=SC2016 # apt expands it
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' |
+        head -n 1)
+    echo "${mirror:-http://deb.debian.org/debian}"
+}
+
+# make_base RELEASE: the smallest system of a release. If it can't be had, why says so.
+make_base() {
+    local base=$cache/base proxy keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    [ -e "$cache/base.complete" ] && return
+    why="debootstrap can't be installed"
+    command -v debootstrap >/dev/null ||
+        apt-get install -qqy --no-install-recommends debootstrap >"$cache/log" 2>&1 </dev/null ||
+        return
+    why="there is no $keyring to check signatures with"
+    [ -r "$keyring" ] || return
+    # apt's proxy for what is not apt.
+    eval "$(apt-config shell proxy Acquire::http::Proxy)"
+    rm -rf "$base"
+    env ${proxy:+"http_proxy=$proxy"} timeout 1800 debootstrap --variant=minbase \
+        --keyring="$keyring" "$1" "$base" "$(host_mirror)" >"$cache/log" 2>&1 </dev/null || {
+        why="debootstrap $1: $(tail -n 1 "$cache/log")"
+        return 1
+    }
+    apt-config dump | grep -E '^Acquire::(http|https|Retries|Check-Valid-Until|ForceIPv)' \
+        >"$base/etc/apt/apt.conf.d/90host"
+    echo 'Acquire::Languages "none";' >>"$base/etc/apt/apt.conf.d/90host"
+    # A crash of the machine is nothing that these files have to survive.
+    echo force-unsafe-io >"$base/etc/dpkg/dpkg.cfg.d/unsafe-io"
+    printf '#!/bin/sh\nexit 101\n' >"$base/usr/sbin/policy-rc.d" # no service is started
+    chmod 755 "$base/usr/sbin/policy-rc.d"
+    touch "$cache/base.complete"
+}
+
+# open_system DIRECTORY: from now on commands can run inside. In A, whose interfaces /sys shows.
+open_system() {
+    local opened=$work/opened-${1##*/}
+    cp -L /etc/resolv.conf /etc/hosts "$1/etc"
+    # shellcheck disable=SC2016
+    ip netns exec "$A" sh -c 'mount -t proc proc "$1/proc" && mount -t sysfs sysfs "$1/sys" &&
+        mount -t bpf bpf "$1/sys/fs/bpf" && echo >"$2" && exec sleep 86400' sh "$1" "$opened" 9>&- &
+    holder[$1]=$!
+    started+=("$!")
+    wait_for 60 test -e "$opened"
+}
+
+# inside DIRECTORY COMMAND...: as root, in the network of the caller
+inside() {
+    local at=$1
+    shift
+    timeout 1800 nsenter --mount="/proc/${holder[$at]}/ns/mnt" env -u TMPDIR HOME=/root LC_ALL=C \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive \
+        chroot "$at" "$@" </dev/null
+}
+
+# apt DIRECTORY COMMAND...
+apt() {
+    local at=$1
+    shift
+    inside "$at" apt-get -qqy --no-install-recommends "$@"
+}
+
+# as_nobody DIRECTORY SHELL-COMMAND: in /build, without privileges
+as_nobody() {
+    inside "$1" setpriv --reuid=65534 --regid=65534 --clear-groups \
+        env HOME=/nonexistent sh -c "cd /build && $2"
+}
+
+# step NAME COMMAND...: a test; what the command said is in $work/step, and shown if it failed
+step() {
+    local name=$1 status
+    shift
+    "$@" >"$work/step" 2>&1
+    status=$?
+    ok $status "$name"
+    [ $status -eq 0 ] || tail -n 60 "$work/step" | sed 's/^/# /'
+    return $status
+}
+
+# ---- collectd, as it is installed ----
+
+# start_installed: in namespace A; sets collectd
+start_installed() {
+    rm -f "$clean/var/log/collectd.log"
+    # No function: $! is its pid.
+    ip netns exec "$A" nsenter --mount="/proc/${holder[$clean]}/ns/mnt" \
+        chroot "$clean" /usr/sbin/collectd -f >"$work/stdout" 2>&1 </dev/null 9>&- &
+    collectd=$!
+    started+=("$collectd")
+    wait_for 180 has_logged "entering read-loop" || {
+        sed 's/^/# /' "$work/stdout"
+        show_log
+        return 1
+    }
+}
+
+# set_option LINE: in the example, in place of its comment
+set_option() { sed -i "s/^#\t${1%% *} .*/\t$1/" "$clean/etc/collectd/tc_portbytes.conf"; }
+
+# Without the kernel's own, which each such file system has.
+pins() { inside "$clean" find /sys/fs/bpf -mindepth 1 ! -name '*.debug' | sort; }
+
+# left_over: what has the plugin's name, but for what collectd stored and logged
+left_over() {
+    find "$clean" -xdev \( -path "$clean/var/lib/collectd" -o -path "$clean/var/log" -o \
+        -path "$clean/root" \) -prune -o -name '*portbytes*' -print | sort
+}
+
+# ---- the way ----
+
+build_package() {
+    local tree=tc_portbytes-$version
+    if ! [ -e "$cache/build.complete" ]; then
+        rm -rf "$build"
+        cp -a "$cache/base" "$build"
+    fi
+    open_system "$build" || return
+    rm -rf "$build/build"
+    mkdir "$build/build"
+    tar -C "$build/build" -xf "$PB_BUILD/$tree.tar.xz" || return
+    chown -R 65534:65534 "$build/build"
+    step "apt has lists" apt "$build" update || return
+    step "what the package says it needs can be installed, and builds it" \
+        apt "$build" build-dep "/build/$tree/conf" || return
+    step "make deb" as_nobody "$build" "cd $tree && ./configure && make deb" || return
+    is "$(sed -n 's/^# \(FAIL\|ERROR\|SKIP\): *//p' "$work/step" | paste -sd' ')" "0 0 0" \
+        "the build has run the unit tests"
+    step "apt installs lintian" apt "$build" install lintian || return
+    touch "$cache/build.complete"
+    step "lintian: no error" as_nobody "$build" "lintian --fail-on error $tree/*.deb"
+    deb=$(find "$build/build/$tree" -maxdepth 1 -name "${package}_${version}_*.deb")
+    ok $((${#deb} == 0)) "the package has the version of configure.ac"
+    is "$(dpkg-deb --ctrl-tarfile "$deb" | tar -t | grep -v '/$' | sort | paste -sd' ')" \
+        "./conffiles ./control ./md5sums ./postrm" "installing it runs nothing of its own"
+}
+
+install_package() {
+    clean=$cache/clean.$$
+    cp -a "$cache/base" "$clean"
+    open_system "$clean" || return
+    cp "$deb" "$clean/root"
+    step "apt has lists of the clean system" apt "$clean" update || return
+    step "apt installs it" apt "$clean" install "/root/${deb##*/}" || return
+    is "$(inside "$clean" ldd /usr/lib/collectd/tc_portbytes.so | grep 'not found')" "" \
+        "all libraries that the plugin needs came along"
+    ok $((!$(stat -c %s "$clean/usr/share/man/man5/collectd-tc_portbytes.5.gz" || echo 0))) \
+        "the plugin has its page"
+    # collectd-core has no collectd.conf.
+    step "apt installs collectd" apt "$clean" install collectd || return
+    # Read first: a plugin has the interval that was set before it was loaded.
+    cat >"$clean/etc/collectd/collectd.conf.d/0test.conf" <<-'CONF'
+		Hostname "host"
+		Interval 1
+		LoadPlugin logfile
+		<Plugin logfile>
+		  LogLevel debug
+		  File "/var/log/collectd.log"
+		</Plugin>
+		LoadPlugin csv
+		<Plugin csv>
+		  DataDir "/var/lib/collectd/csv"
+		</Plugin>
+		LoadPlugin unixsock
+	CONF
+    ln -s "$clean/var/log/collectd.log" "$work/log"
+    ln -s "$clean/var/lib/collectd/csv" "$work/csv"
+}
+
+count() {
+    local instance expected
+    set_option "MinBytes 0"
+    inside "$clean" ln -s ../tc_portbytes.conf /etc/collectd/collectd.conf.d/
+    start_installed
+    ok $? "enabled by a link, the plugin runs in this release's collectd"
+    send_known
+    settle
+    while read -r instance expected; do
+        is "$(values a0 "$instance")" "$expected" "$instance: to the packet and the byte"
+    done <<<"$known"
+    is "$(series a0 | paste -sd' ')" "$(cut -d' ' -f1 <<<"$known" | paste -sd' ')" \
+        "there are these series and no others"
+    if [ -e "$clean/usr/bin/tc_portbytes-top" ]; then
+        is "$(inside "$clean" tc_portbytes-top --once | grep -Ec '^ *(tcp 443|udp 53) ')" 2 \
+            "tc_portbytes-top shows them"
+        ok $((!$(stat -c %s "$clean/usr/share/man/man1/tc_portbytes-top.1.gz"))) "and has a page"
+    fi
+    stop_collectd
+    is "$?" 0 "SIGTERM ends collectd with status 0"
+}
+
+remove_package() {
+    local ids
+    set_option "Persist true"
+    start_installed
+    ok $? "Persist true: collectd starts"
+    ids=$(programs)
+    is "$(wc -w <<<"$ids")" 2 "two programs are loaded"
+    stop_collectd
+    ok $(($(pins | wc -l) == 0)) "what Persist keeps is pinned"
+    step "apt removes the package" apt "$clean" remove "$package"
+    is "$(pins)" "" "no pin is left"
+    if [ "$hook" = tcx ]; then
+        # shellcheck disable=SC2086
+        wait_for 10 none_alive $ids
+        ok $? "no program is left"
+    else
+        skip "a clsact filter stays after Persist" "no program is left"
+    fi
+    is "$(left_over)" "$clean/etc/collectd/tc_portbytes.conf
+$clean/var/lib/dpkg/info/$package.list
+$clean/var/lib/dpkg/info/$package.postrm" "its configuration is left, and disabled"
+    start_installed
+    ok $? "collectd starts without it"
+    stop_collectd
+    step "apt purges the package" apt "$clean" purge "$package"
+    is "$(left_over)" "" "nothing is left"
+}
+
+# test_packages RELEASE
+test_packages() {
+    command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
+    cache=${PB_CACHE:-/var/cache/tc_portbytes}/packages/$1
+    build=$cache/build
+    mkdir -p "$cache"
+    exec 9>"$cache/lock"
+    flock 9 # two runs would disturb each other
+    make_base "$1" || skip_all "$why"
+    make_namespaces
+    make_veth 0
+    version=$(sed -n 's/^VERSION = //p' "$PB_BUILD/Makefile")
+    step "make dist" make -s -C "$PB_BUILD" dist && build_package && install_package && count &&
+        remove_package
+    ok $? "all of it was tried"
+    finish
+}
