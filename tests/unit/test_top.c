@@ -166,6 +166,9 @@ static void test_rest(void) {
               "\nand 3 more                      112       9    1.12 k      12\n"
               "sum                             112       9    1.12 k      12\n") != NULL,
        "also in the text, and with no port at all");
+    ok(strstr(as_text((struct top_view){.columns = 63, .ports = 1}),
+              "\nand 2 more                       48       8       480      10\n") != NULL,
+       "of those that are not shown only");
     top_free(&table);
 }
 
