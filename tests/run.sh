@@ -231,7 +231,7 @@ layer_soak() {
     run_tap soak "$tests/soak.sh" "${PB_SOAK:-10}"
 }
 
-if ! build iproute2 iputils-ping nftables procps python3 util-linux; then
+if ! build iproute2 iputils-ping nftables procps python3 util-linux xz-utils; then
     echo "the build failed"
     echo "0 passed, 1 failed, 0 skipped"
     exit 1
