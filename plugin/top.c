@@ -46,14 +46,11 @@ static const char usage[] =
     "  --interface NAME    only this interface; repeatable\n"
     "  --host NAME         only this host, where collectd is a server; repeatable\n"
     "  -n NUMBER           ports of an interface at most, the others summed up [what fits in the\n"
-    "                      window; without one: " TEXT(
-        DEFAULT_PORTS) "; JSON: all]\n"
-                       "  --packets           sort by packets, not by bytes\n"
-                       "  --interval SECONDS  time between two tables [" TEXT(
-                           DEFAULT_INTERVAL) "]\n"
-                                             "  --socket PATH       collectd's SocketFile "
-                                             "[" DEFAULT_SOCKET "]\n"
-                                             "  --help, --version\n";
+    "                      window; without one: %d; JSON: all]\n"
+    "  --packets           sort by packets, not by bytes\n"
+    "  --interval SECONDS  time between two tables [%d]\n"
+    "  --socket PATH       collectd's SocketFile [%s]\n"
+    "  --help, --version\n";
 
 struct options {
     const char *socket;
@@ -105,6 +102,7 @@ static void stop_by_signal(int number) {
     leave_screen();
     raise(SIGSTOP);
     enter_screen();
+    raise(SIGWINCH); /* drawn anew also if it did not come while we wait */
     errno = error;
 }
 
@@ -558,7 +556,7 @@ static void parse(struct options *options, int argc, char **argv) {
             options->socket = path_of(optarg);
             break;
         case HELP:
-            fputs(usage, stdout);
+            printf(usage, DEFAULT_PORTS, DEFAULT_INTERVAL, DEFAULT_SOCKET);
             exit(0);
         case VERSION:
             puts("tc_portbytes-top " TEXT(PB_VERSION));

@@ -171,7 +171,8 @@ is "$(cat "$work/err")" "" "the terminals' part came to its end"
 
 # ---- a restart ----
 
-timeout 600 "$top" --socket "$socket" --interval 1 --json --host host >"$work/live" 2>"$work/err" &
+# Without timeout(1), which could not pass the SIGKILL of cleanup on.
+"$top" --socket "$socket" --interval 1 --json --host host >"$work/live" 2>"$work/err" &
 live=$!
 started+=("$live")
 more_than() { [ "$(wc -l <"$work/live")" -gt "$1" ]; }
