@@ -14,12 +14,10 @@
 #   packets   packet by packet against an independent reader, other people's captures; what
 #             the benchmark compares does count
 #   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus, collectd
+#   packages  the Debian package, built and installed in clean systems of two releases
 #   kernels   the packets and the system tests on other kernels, in qemu
 #   dist      make distcheck
 #   soak      everything at once for PB_SOAK (10) minutes: does anything add up?
-#
-# Only if named:
-#   packages  the Debian package, built and installed in clean systems of two releases
 #
 # --quick: the layers of a few minutes only. --dir: where to build and to keep logs.
 # PB_CACHE (/var/cache/tc_portbytes): where kernels and captures are kept for the next run.
@@ -27,8 +25,7 @@ set -uo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$tests")
-all="unit sanitize fuzz lint system clsact try packets stacks kernels dist soak"
-named="packages"
+all="unit sanitize fuzz lint system clsact try packets stacks packages kernels dist soak"
 quick="unit sanitize fuzz lint system clsact try"
 
 layers=()
@@ -41,12 +38,12 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -*)
-        echo "usage: run.sh [--quick] [--dir DIR] [LAYER...]; layers: $all $named" >&2
+        echo "usage: run.sh [--quick] [--dir DIR] [LAYER...]; layers: $all" >&2
         exit 2
         ;;
     *)
-        if [[ " $all $named " != *" $1 "* ]]; then
-            echo "run.sh: there is no layer $1; layers: $all $named" >&2
+        if [[ " $all " != *" $1 "* ]]; then
+            echo "run.sh: there is no layer $1; layers: $all" >&2
             exit 2
         fi
         layers+=("$1")
