@@ -28,7 +28,6 @@ ip -n "$A" link set a1 name a1.100 up
 # The test reads each second, so its finest step is one second.
 mkdir -p "$work/carbon/whisper" "$work/carbon/log"
 sed 's/10s:/1s:/' "$conf/stacks/storage-schemas.conf" >"$work/carbon/storage-schemas.conf"
-printf '[the interface]\npattern = .*\nretentions = 1s:1h\n' >>"$work/carbon/storage-schemas.conf"
 cp "$conf/stacks/storage-aggregation.conf" "$work/carbon"
 # It creates 50 files a minute at most, and writes 500 values a second, if not told otherwise.
 cat >"$work/carbon/carbon.conf" <<END
