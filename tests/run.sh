@@ -178,12 +178,17 @@ layer_lint() {
     run_tap docs "$tests/docs.sh"
 }
 
-layer_system() {
+# run_all NAME: the scripts of the directory; lib.sh is for sourcing
+run_all() {
     local test
-    for test in "$tests"/system/*.sh; do
+    for test in "$tests/$1"/*.sh; do
         test=${test##*/}
-        run_tap "system-${test%.sh}" "$tests/system/$test"
+        [ "$test" = lib.sh ] || run_tap "$1-${test%.sh}" "$tests/$1/$test"
     done
+}
+
+layer_system() {
+    run_all system
 }
 
 layer_clsact() {
@@ -204,19 +209,11 @@ layer_packets() {
 }
 
 layer_stacks() {
-    local test
-    for test in "$tests"/stacks/*.sh; do
-        test=${test##*/}
-        [ "$test" = lib.sh ] || run_tap "stacks-${test%.sh}" "$tests/stacks/$test"
-    done
+    run_all stacks
 }
 
 layer_packages() {
-    local test
-    for test in "$tests"/packages/*.sh; do
-        test=${test##*/}
-        [ "$test" = lib.sh ] || run_tap "packages-${test%.sh}" "$tests/packages/$test"
-    done
+    run_all packages
 }
 
 layer_kernels() {

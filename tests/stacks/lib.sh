@@ -9,16 +9,25 @@
 . "${BASH_SOURCE[0]%/*}/../lib.sh"
 
 # unpack NAME PACKAGE...: these packages and what they depend on, if it isn't installed, in one
-# directory: root. The directory's name tells the packages, so other ones are another directory.
+# directory: root; libraries is where its shared ones are, for LD_LIBRARY_PATH. The directory's
+# name tells the packages, so other ones are another directory.
 unpack() {
     local stamp to
     stamp=$(. /etc/os-release && echo "${VERSION_CODENAME:-$ID}-$(cksum <<<"$*" | cut -d' ' -f1)")
     to=${PB_CACHE:-/var/cache/tc_portbytes}/servers/$1-$stamp
     root=$to/root
     shift
-    [ -e "$to/complete" ] && return
+    [ -e "$to/complete" ] || fill "$to" "$@" || return
+    libraries=$(printf '%s:' "$root"/usr/lib/*-linux-gnu* "$root"/lib/*-linux-gnu*)
+    libraries=${libraries%:}
+}
+
+# fill DIRECTORY PACKAGE...
+fill() {
+    local to=$1
+    shift
     rm -rf "$to"
-    mkdir -p "$to/packages" "$root"
+    mkdir -p "$to/packages" "$to/root"
     {
         unpack_now "$to" "$@" || { apt-get update && unpack_now "$to" "$@"; }
     } >"$to/log" 2>&1 </dev/null || {
@@ -42,14 +51,11 @@ unpack_now() {
     done
 }
 
-# from_root ROOT COMMAND...: in namespace A, with what was unpacked there found first. Replaces
+# from_root COMMAND...: in namespace A, with what was unpacked there found first. Replaces
 # the shell: to be called in a subshell or in the background, whose pid is then the command's.
 from_root() {
-    local at=$1 libraries
-    shift
-    libraries=$(find "$at/usr/lib" -name 'lib*.so*' -printf '%h' -quit 2>/dev/null)
-    exec ip netns exec "$A" env PATH="$at/usr/bin:$at/usr/sbin:$PATH" \
-        LD_LIBRARY_PATH="$libraries" PYTHONPATH="$at/usr/lib/python3/dist-packages" \
+    exec ip netns exec "$A" env PATH="$root/usr/bin:$root/usr/sbin:$PATH" \
+        LD_LIBRARY_PATH="$libraries" PYTHONPATH="$root/usr/lib/python3/dist-packages" \
         PYTHONDONTWRITEBYTECODE=1 "$@"
 }
 
@@ -58,13 +64,13 @@ from_root() {
 serve() {
     local name=$1
     shift
-    from_root "$root" "$@" >"$work/$name.out" 2>&1 </dev/null &
+    from_root "$@" >"$work/$name.out" 2>&1 </dev/null &
     served=$!
     started+=("$served")
 }
 
 # ask COMMAND...: one of the unpacked programs, e.g. a client
-ask() { (from_root "$root" "$@"); }
+ask() { (from_root "$@"); }
 
 # ---- known traffic ----
 

@@ -12,7 +12,6 @@ unpack prometheus prometheus libmicrohttpd12 libprotobuf-c1 || {
     skip "there is no package prometheus" "Prometheus"
     finish
 }
-libraries=$(find "$root" -name 'libmicrohttpd.so.*' -printf '%h' -quit)
 
 # promql QUERY: what is found, as "TYPE-INSTANCE RX_BYTES RX_PACKETS TX_BYTES TX_PACKETS" if it
 # still has names, else the first value
