@@ -209,7 +209,7 @@ find_collectd() {
         headers=$dir/collectd/usr/include
     else
         collectd=$(PATH=$PATH:/opt/collectd/sbin command -v collectd) ||
-            die "collectd is missing: install collectd and collectd-devel (Fedora's names)."
+            die "collectd is missing: install it, with its headers for plugins."
         plugins=$("$collectd" -h | sed -n 's/^ *Plugin directory  *//p')
         typesdb=${collectd%/sbin/collectd}/share/collectd/types.db
         headers=${collectd%/sbin/collectd}/include

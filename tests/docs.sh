@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Code, man page, README and example configuration know the same options with the same
-# defaults; the package has the version of configure.ac. TAP. PB_SOURCE, PB_BUILD: as
+# defaults; the packages have the version of configure.ac. TAP. PB_SOURCE, PB_BUILD: as
 # conf/prepare.sh writes them.
 set -uo pipefail
 cd "$PB_SOURCE" || exit 1
@@ -48,7 +48,8 @@ while read -r file; do
 done < <(grep -o '](conf/stacks/[^)]*)' README.md | sed 's/^](//;s/)$//' | sort -u)
 
 version=$(sed -n 's/^AC_INIT(\[tc_portbytes\], \[\([^]]*\)\].*/\1/p' configure.ac)
-same "the package has its version" "$version" \
+same "the Debian package has its version" "$version" \
     "$(sed -n '1s/.*(\(.*\)).*/\1/p' conf/debian/changelog)"
+same "the RPM has its version" "$version" "$(sed -n 's/^Version: *//p' conf/tc_portbytes.spec)"
 echo "1..$number"
 exit $((failures > 0))

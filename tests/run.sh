@@ -14,7 +14,7 @@
 #   packets   packet by packet against an independent reader, other people's captures; what
 #             the benchmark compares does count
 #   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus, collectd
-#   packages  the Debian package, built and installed in clean systems of two releases
+#   packages  the Debian package, built and installed in clean systems of two releases; the RPM
 #   kernels   the packets and the system tests on other kernels, in qemu
 #   dist      make distcheck
 #   soak      everything at once for PB_SOAK (10) minutes: does anything add up?

@@ -4,4 +4,4 @@
 # shellcheck source=tests/packages/lib.sh
 . "${0%/*}/lib.sh"
 
-test_packages bookworm
+on_release bookworm test_deb

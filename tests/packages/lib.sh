@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# The package of one Debian release on its whole way, as the README tells an operator: built from
-# `make dist`'s tarball in a clean system of that release, installed in another one, in which
-# nothing hides a missing dependency, enabled, run, removed, purged.
+# A package on its whole way, as the README tells an operator: built from `make dist`'s tarball
+# in a clean system of a Debian release, installed in another one, in which nothing hides a
+# missing dependency, enabled, run, removed.
 # The systems are directories in which commands run by chroot; what is mounted there is so in a
 # mount namespace of its own, and ends with the process that holds it.
 # PB_CACHE (/var/cache/tc_portbytes): where the systems are kept for the next run, but for the
@@ -10,7 +10,6 @@
 # shellcheck source=tests/stacks/lib.sh
 . "${BASH_SOURCE[0]%/*}/../stacks/lib.sh"
 
-package="collectd-tc-portbytes"
 clean= # the system in which the package is installed
 declare -A holder
 # After what is mounted there: that ends with its holder, in cleanup.
@@ -29,27 +28,29 @@ host_mirror() {
     # shellcheck disable=SC2016 # apt expands it
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' |
         head -n 1)
-    echo "${mirror:-http://deb.debian.org/debian}"
+    mirror=${mirror:-http://deb.debian.org/debian}
+    echo "${mirror%/}"
 }
 
-# make_base RELEASE: the smallest system of a release. If it can't be had, why says so.
+# make_base RELEASE: the smallest system of a release. Where it can't be had, all is skipped.
 make_base() {
-    local base=$cache/base proxy keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    local base=$cache/base proxy keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
     [ -e "$cache/base.complete" ] && return
-    why="debootstrap can't be installed"
     command -v debootstrap >/dev/null ||
         apt-get install -qqy --no-install-recommends debootstrap >"$cache/log" 2>&1 </dev/null ||
-        return
-    why="there is no $keyring to check signatures with"
-    [ -r "$keyring" ] || return
+        skip_all "debootstrap can't be installed"
+    [ -r "$keyring" ] || skip_all "there is no $keyring to check signatures with"
+    mirror=$(host_mirror)
     # apt's proxy for what is not apt.
     eval "$(apt-config shell proxy Acquire::http::Proxy)"
+    # With what debootstrap uses. 8: there was an answer, if only of an error.
+    env ${proxy:+"http_proxy=$proxy"} wget -q --tries=3 --timeout=60 -O /dev/null \
+        "$mirror/dists/$1/InRelease" </dev/null || [ $? -eq 8 ] ||
+        skip_all "$mirror can't be reached"
     rm -rf "$base"
-    env ${proxy:+"http_proxy=$proxy"} timeout 1800 debootstrap --variant=minbase \
-        --keyring="$keyring" "$1" "$base" "$(host_mirror)" >"$cache/log" 2>&1 </dev/null || {
-        why="debootstrap $1: $(tail -n 1 "$cache/log")"
-        return 1
-    }
+    step "debootstrap makes a system" env ${proxy:+"http_proxy=$proxy"} timeout 1800 \
+        debootstrap --variant=minbase --keyring="$keyring" "$1" "$base" "$mirror" </dev/null ||
+        return
     apt-config dump | grep -E '^Acquire::(http|https|Retries|Check-Valid-Until|ForceIPv)' \
         >"$base/etc/apt/apt.conf.d/90host"
     echo 'Acquire::Languages "none";' >>"$base/etc/apt/apt.conf.d/90host"
@@ -107,6 +108,8 @@ step() {
 
 # ---- collectd, as it is installed ----
 
+example=/etc/collectd/tc_portbytes.conf
+
 # start_installed: in namespace A; sets collectd
 start_installed() {
     rm -f "$clean/var/log/collectd.log"
@@ -123,7 +126,7 @@ start_installed() {
 }
 
 # set_option LINE: in the example, in place of its comment
-set_option() { sed -i "s/^#\t${1%% *} .*/\t$1/" "$clean/etc/collectd/tc_portbytes.conf"; }
+set_option() { sed -i "s/^#\t${1%% *} .*/\t$1/" "$clean$example"; }
 
 # Without the kernel's own, which each such file system has.
 pins() { inside "$clean" find /sys/fs/bpf -mindepth 1 ! -name '*.debug' | sort; }
@@ -131,13 +134,37 @@ pins() { inside "$clean" find /sys/fs/bpf -mindepth 1 ! -name '*.debug' | sort; 
 # left_over: what has the plugin's name, but for what collectd stored and logged
 left_over() {
     find "$clean" -xdev \( -path "$clean/var/lib/collectd" -o -path "$clean/var/log" -o \
-        -path "$clean/root" \) -prune -o -name '*portbytes*' -print | sort
+        -path "$clean/root" \) -prune -o -name '*portbytes*' -printf '/%P\n' | sort
 }
 
 # ---- the way ----
 
-build_package() {
-    local tree=tc_portbytes-$version
+# on_release RELEASE COMMAND: a whole test; the command has the base of that release, an
+# interface a0 and the tarball
+on_release() {
+    command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
+    cache=${PB_CACHE:-/var/cache/tc_portbytes}/packages/$1
+    build=$cache/build
+    mkdir -p "$cache"
+    exec 9>"$cache/lock"
+    flock 9 # two runs would disturb each other
+    version=$(sed -n 's/^VERSION = //p' "$PB_BUILD/Makefile")
+    tree=tc_portbytes-$version
+    make_base "$1" && make_namespaces && make_veth 0 &&
+        step "make dist" make -s -C "$PB_BUILD" dist && "$2"
+    ok $? "all of it was tried"
+    finish
+}
+
+# change_build NAME COMMAND...: a step on the system to build in, which is kept if it succeeds
+change_build() {
+    rm -f "$cache/build.complete"
+    step "$@" && touch "$cache/build.complete"
+}
+
+# open_build: the system to build in, with what conf/debian/control names; the tarball unpacked
+# in its /build
+open_build() {
     if ! [ -e "$cache/build.complete" ]; then
         rm -rf "$build"
         cp -a "$cache/base" "$build"
@@ -147,34 +174,26 @@ build_package() {
     mkdir "$build/build"
     tar -C "$build/build" -xf "$PB_BUILD/$tree.tar.xz" || return
     chown -R 65534:65534 "$build/build"
-    step "apt has lists" apt "$build" update || return
-    step "what the package says it needs can be installed, and builds it" \
-        apt "$build" build-dep "/build/$tree/conf" || return
-    step "make deb" as_nobody "$build" "cd $tree && ./configure && make deb" || return
-    is "$(sed -n 's/^# \(FAIL\|ERROR\|SKIP\): *//p' "$work/step" | paste -sd' ')" "0 0 0" \
-        "the build has run the unit tests"
-    step "apt installs lintian" apt "$build" install lintian || return
-    touch "$cache/build.complete"
-    step "lintian: no error" as_nobody "$build" "lintian --fail-on error $tree/*.deb"
-    deb=$(find "$build/build/$tree" -maxdepth 1 -name "${package}_${version}_*.deb")
-    ok $((${#deb} == 0)) "the package has the version of configure.ac"
-    is "$(dpkg-deb --ctrl-tarfile "$deb" | tar -t | grep -v '/$' | sort | paste -sd' ')" \
-        "./conffiles ./control ./md5sums ./postrm" "installing it runs nothing of its own"
+    step "apt has lists" apt "$build" update &&
+        change_build "what the package says it needs can be installed, and builds it" \
+            apt "$build" build-dep "/build/$tree/conf"
 }
 
-install_package() {
+# build_package TARGET: by that target of make; the unit tests are part of it
+build_package() {
+    step "make $1" as_nobody "$build" "cd $tree && ./configure && make $1" || return
+    is "$(sed -n 's/^# \(FAIL\|ERROR\|SKIP\): *//p' "$work/step" | paste -sd' ')" "0 0 0" \
+        "the build has run the unit tests"
+}
+
+# open_clean: the system to install in
+open_clean() {
     clean=$cache/clean.$$
     cp -a "$cache/base" "$clean"
-    open_system "$clean" || return
-    cp "$deb" "$clean/root"
-    step "apt has lists of the clean system" apt "$clean" update || return
-    step "apt installs it" apt "$clean" install "/root/${deb##*/}" || return
-    is "$(inside "$clean" ldd /usr/lib/collectd/tc_portbytes.so | grep 'not found')" "" \
-        "all libraries that the plugin needs came along"
-    ok $((!$(stat -c %s "$clean/usr/share/man/man5/collectd-tc_portbytes.5.gz" || echo 0))) \
-        "the plugin has its page"
-    # collectd-core has no collectd.conf.
-    step "apt installs collectd" apt "$clean" install collectd || return
+    open_system "$clean" && step "apt has lists of the clean system" apt "$clean" update
+}
+
+configure_collectd() {
     # Read first: a plugin has the interval that was set before it was loaded.
     cat >"$clean/etc/collectd/collectd.conf.d/0test.conf" <<-'CONF'
 		Hostname "host"
@@ -194,10 +213,14 @@ install_package() {
     ln -s "$clean/var/lib/collectd/csv" "$work/csv"
 }
 
+# count TARGET DIRECTORY: enabled by a link to the one in the other
 count() {
-    local instance expected
+    local instance expected page
+    for page in man1/tc_portbytes-top.1 man5/collectd-tc_portbytes.5; do
+        is "$(find "$clean/usr/share/man" -path "*/$page*" -size +0 | wc -l)" 1 "there is $page"
+    done
     set_option "MinBytes 0"
-    inside "$clean" ln -s ../tc_portbytes.conf /etc/collectd/collectd.conf.d/
+    inside "$clean" ln -s "$@"
     start_installed
     ok $? "enabled by a link, the plugin runs in this release's collectd"
     send_known
@@ -207,17 +230,17 @@ count() {
     done <<<"$known"
     is "$(series a0 | paste -sd' ')" "$(cut -d' ' -f1 <<<"$known" | paste -sd' ')" \
         "there are these series and no others"
-    if [ -e "$clean/usr/bin/tc_portbytes-top" ]; then
-        is "$(inside "$clean" tc_portbytes-top --once | grep -Ec '^ *(tcp 443|udp 53) ')" 2 \
-            "tc_portbytes-top shows them"
-        ok $((!$(stat -c %s "$clean/usr/share/man/man1/tc_portbytes-top.1.gz"))) "and has a page"
-    fi
+    is "$(inside "$clean" tc_portbytes-top --once | grep -Ec '^ *(tcp 443|udp 53) ')" 2 \
+        "tc_portbytes-top shows them"
     stop_collectd
     is "$?" 0 "SIGTERM ends collectd with status 0"
 }
 
-remove_package() {
-    local ids
+# remove LEFT COMMAND...: by that command, while there are pins of Persist; then of the
+# plugin's name only the files LEFT are there
+remove() {
+    local ids left=$1
+    shift
     set_option "Persist true"
     start_installed
     ok $? "Persist true: collectd starts"
@@ -225,7 +248,7 @@ remove_package() {
     is "$(wc -w <<<"$ids")" 2 "two programs are loaded"
     stop_collectd
     ok $(($(pins | wc -l) == 0)) "what Persist keeps is pinned"
-    step "apt removes the package" apt "$clean" remove "$package"
+    step "the package is removed" "$@"
     is "$(pins)" "" "no pin is left"
     if [ "$hook" = tcx ]; then
         # shellcheck disable=SC2086
@@ -234,30 +257,40 @@ remove_package() {
     else
         skip "a clsact filter stays after Persist" "no program is left"
     fi
-    is "$(left_over)" "$clean/etc/collectd/tc_portbytes.conf
-$clean/var/lib/dpkg/info/$package.list
-$clean/var/lib/dpkg/info/$package.postrm" "its configuration is left, and disabled"
+    is "$(left_over)" "$left" "its configuration is left, and disabled"
     start_installed
     ok $? "collectd starts without it"
     stop_collectd
-    step "apt purges the package" apt "$clean" purge "$package"
-    is "$(left_over)" "" "nothing is left"
 }
 
-# test_packages RELEASE
-test_packages() {
-    command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
-    cache=${PB_CACHE:-/var/cache/tc_portbytes}/packages/$1
-    build=$cache/build
-    mkdir -p "$cache"
-    exec 9>"$cache/lock"
-    flock 9 # two runs would disturb each other
-    make_base "$1" || skip_all "$why"
-    make_namespaces
-    make_veth 0
-    version=$(sed -n 's/^VERSION = //p' "$PB_BUILD/Makefile")
-    step "make dist" make -s -C "$PB_BUILD" dist && build_package && install_package && count &&
-        remove_package
-    ok $? "all of it was tried"
-    finish
+# ---- the Debian package ----
+
+build_deb() {
+    open_build && build_package deb || return
+    change_build "apt installs lintian" apt "$build" install lintian || return
+    step "lintian: no error" as_nobody "$build" "lintian --fail-on error $tree/*.deb"
+    deb=$(find "$build/build/$tree" -maxdepth 1 -name "collectd-tc-portbytes_${version}_*.deb")
+    ok $((${#deb} == 0)) "the package has the version of configure.ac"
+    is "$(dpkg-deb --ctrl-tarfile "$deb" | tar -t | grep -v '/$' | sort | paste -sd' ')" \
+        "./conffiles ./control ./md5sums ./postrm" "installing it runs nothing of its own"
+}
+
+install_deb() {
+    open_clean || return
+    cp "$deb" "$clean/root"
+    step "apt installs it" apt "$clean" install "/root/${deb##*/}" || return
+    is "$(inside "$clean" ldd /usr/lib/collectd/tc_portbytes.so | grep 'not found')" "" \
+        "all libraries that the plugin needs came along"
+    # collectd-core has no collectd.conf.
+    step "apt installs collectd" apt "$clean" install collectd
+}
+
+test_deb() {
+    local info=/var/lib/dpkg/info/collectd-tc-portbytes
+    build_deb && install_deb && configure_collectd || return
+    count ../tc_portbytes.conf /etc/collectd/collectd.conf.d/
+    remove "$example"$'\n'"$info.list"$'\n'"$info.postrm" \
+        apt "$clean" remove collectd-tc-portbytes
+    step "apt purges the package" apt "$clean" purge collectd-tc-portbytes
+    is "$(left_over)" "" "nothing is left"
 }

@@ -4,4 +4,4 @@
 # shellcheck source=tests/packages/lib.sh
 . "${0%/*}/lib.sh"
 
-test_packages trixie
+on_release trixie test_deb
