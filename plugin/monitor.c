@@ -569,6 +569,12 @@ static int begin(struct monitor *monitor, const struct netlink_link *link, struc
     return 0;
 }
 
+static bool is_stopping(const struct monitor *monitor) {
+    struct pollfd wake = {.fd = monitor->wake, .events = POLLIN};
+
+    return poll(&wake, 1, 0) > 0;
+}
+
 /* Makes what is attached equal to what is wanted. Negative errno: some wanted link is not. */
 static int reconcile(struct monitor *monitor) {
     struct netlink_link *links;
@@ -583,7 +589,8 @@ static int reconcile(struct monitor *monitor) {
     result = retire(monitor, links, number);
     pthread_mutex_unlock(&monitor->lock);
 
-    for (unsigned n = 0; n < number; n++) {
+    /* After monitor_stop it would only be taken away again, and a burst takes seconds. */
+    for (unsigned n = 0; n < number && !is_stopping(monitor); n++) {
         const struct netlink_link *link = &links[n];
         struct engine engine;
         bool silent;

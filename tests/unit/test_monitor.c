@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All interfaces together, with a kernel that is played here: one interface, no grace period to
- * be had (nohz_full, a seccomp filter), and a clock of its own.
+ * All interfaces together, with a kernel that is played here: no grace period to be had
+ * (nohz_full, a seccomp filter), and a clock of its own.
  *
  * Links: plugin/monitor.c, plugin/ledger.c, plugin/slots.c, plugin/config.c, plugin/selection.c.
- * LDFLAGS: -Wl,--wrap=clock_gettime
+ * LDFLAGS: -Wl,--wrap=clock_gettime,--wrap=eventfd_write
  */
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "capture.h"
 #include "meter.h"
@@ -20,9 +23,16 @@
 
 static struct pb_shared shared;
 static struct pb_counters counters[PB_DYNAMIC_END];
-static __u64 uptime; /* seconds */
+static __u64 uptime;              /* seconds */
+static unsigned links_number = 1; /* eth1, eth2, ... */
+static int links_changed = -1;    /* poll leaves it out */
+static unsigned opened;           /* meters, the trial included */
+static unsigned last_before_stop; /* of these; it waits for the stop of the monitor. 0: none */
+static sem_t at_last, told_to_stop;
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+int __real_eventfd_write(int fd, eventfd_t value);
+int __wrap_eventfd_write(int fd, eventfd_t value);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
     (void)clock;
@@ -30,8 +40,19 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
     return 0;
 }
 
+int __wrap_eventfd_write(int fd, eventfd_t value) {
+    int result = __real_eventfd_write(fd, value);
+
+    sem_post(&told_to_stop);
+    return result;
+}
+
 int meter_open(struct meter **out, const char *name, const struct meter_settings *settings) {
     (void)name, (void)settings;
+    if (++opened == last_before_stop) {
+        sem_post(&at_last);
+        sem_wait(&told_to_stop);
+    }
     memset(&shared, 0, sizeof(shared));
     memset(counters, 0, sizeof(counters));
     *out = (struct meter *)&shared;
@@ -95,16 +116,19 @@ void netlink_close(struct netlink *netlink) {
 
 int netlink_fd(const struct netlink *netlink) {
     (void)netlink;
-    return -1; /* poll leaves it out */
+    return links_changed;
 }
 
 int netlink_links(struct netlink *netlink, struct netlink_link **links, unsigned *number) {
     (void)netlink;
-    *links = calloc(1, sizeof(**links));
+    *links = calloc(links_number, sizeof(**links));
     if (!*links)
         return -ENOMEM;
-    **links = (struct netlink_link){.index = 1, .flags = IFF_UP, .type = 1, .name = "eth0"};
-    *number = 1;
+    for (unsigned i = 0; i < links_number; i++) {
+        (*links)[i] = (struct netlink_link){.index = (int)i + 1, .flags = IFF_UP, .type = 1};
+        snprintf((*links)[i].name, sizeof((*links)[i].name), "eth%u", i + 1);
+    }
+    *number = links_number;
     return 0;
 }
 
@@ -169,9 +193,31 @@ static void test_young_machine(__u64 boot, __u64 interval) {
     config_free(&settings);
 }
 
+/* Each attachment takes a while, and would be taken away at once. */
+static void test_stop_in_burst(void) {
+    struct monitor *monitor = NULL;
+    struct settings settings;
+
+    if (config_defaults(&settings) || sem_init(&at_last, 0, 0) || sem_init(&told_to_stop, 0, 0))
+        abort();
+    alarm(60); /* whatever it waits for in vain */
+    links_changed = eventfd(0, EFD_CLOEXEC);
+    opened = 0;
+    ok(monitor_start(&monitor, &settings, spawn) == 0, "it starts with one interface");
+    last_before_stop = opened + 2;
+    links_number = 5;
+    __real_eventfd_write(links_changed, 1);
+    sem_wait(&at_last);
+    monitor_stop(monitor);
+    is_u64(opened, last_before_stop, "stopped at the second of four new ones: that is the last");
+    close(links_changed);
+    config_free(&settings);
+}
+
 int main(void) {
     test_young_machine(1000000, 300);
     test_young_machine(10, 300);
     test_young_machine(1000000, 1);
+    test_stop_in_burst();
     return tap_end();
 }
