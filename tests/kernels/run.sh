@@ -16,7 +16,7 @@
 # PB_JOBS              guests at a time (2)
 # PB_LOGS              directory for output and console of each guest (a temporary one,
 #                      kept if a kernel failed)
-# PB_BOOT_TIMEOUT      seconds for a guest (1500); PB_SCRIPT_TIMEOUT for one script (600)
+# PB_BOOT_TIMEOUT      seconds for a guest (3000); PB_SCRIPT_TIMEOUT for one script (600)
 # and those of boot.sh and fetch.sh. LD_LIBRARY_PATH is obeyed, and kept in the guest;
 # so is PB_HOOK. PB_KERNEL is the series there.
 set -euo pipefail
@@ -31,7 +31,7 @@ scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coe
 # What takes minutes runs on one kernel of each way to attach.
 declare -A scripts=(
     [5.10]='kernels/devices.sh kernels/refusal.sh'
-    [6.1]="$scripts_default system/{hotplug,persist}.sh"
+    [6.1]="$scripts_default system/{hotplug,persist,heal,killed,privileges}.sh"
     [7.3]="$scripts_default system/{default,scan,persist}.sh"
 )
 # Plugins of collectd taken along. The first line is a must, of the rest those
@@ -43,7 +43,7 @@ tests=$(cd "$here/.." && pwd)
 devices_only=
 [[ ${1-} != --devices ]] || devices_only=1
 [[ -z ${PB_KERNELS-} ]] || read -ra kernels <<<"$PB_KERNELS"
-export PB_BOOT_TIMEOUT=${PB_BOOT_TIMEOUT:-1500}
+export PB_BOOT_TIMEOUT=${PB_BOOT_TIMEOUT:-3000}
 
 skip_layer() { echo "1..0 # SKIP $*"; exit 0; }
 bail() { echo "Bail out! $*"; exit 1; }

@@ -129,9 +129,12 @@ make_pair() { # both ends in A
         ip -n "$A" link set "$1" up && ip -n "$A" link set "$2" arp off up
 }
 make_pair c0 d0 && make_pair c1 d1
+checks=0
 while read -r status name; do
     ok "$status" "all capabilities given up after the start: $name"
+    checks=$((checks + 1))
 done < <(in_a env LD_PRELOAD="$preload" "$PB_TOOLS/exhaust" rights c0 d0 c1 d1 | grep -v '^#')
+is $checks 7 "all capabilities given up after the start: all checks were made"
 
 # ---- conf/systemd.conf says the same ----
 
