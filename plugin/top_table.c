@@ -2,15 +2,15 @@
 #include "top_table.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <math.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_COLUMNS 61   /* without the bar */
-#define MOST_BAR    60   /* beyond that the eye loses its line */
-#define MOST_RATE   1e18 /* a second: what says more is wrong, and must not become infinite */
+#define NAME_COLUMNS 26
+#define ROW_COLUMNS  (NAME_COLUMNS + 9 + 8 + 10 + 8)
+#define MOST_BAR     60   /* beyond that the eye loses its line */
+#define MOST_RATE    1e18 /* a second: what says more is wrong, and must not become infinite */
 
 /* The data sources: those of port_traffic (conf/tc_portbytes.db), of types.db the others. */
 static const struct {
@@ -23,237 +23,118 @@ static const struct {
     {"if_packets", "rx", TOP_RX_PACKETS},       {"if_packets", "tx", TOP_TX_PACKETS},
 };
 
-#define SOURCES (sizeof(sources) / sizeof(*sources))
-
-bool top_knows(const char *type) {
-    for (size_t i = 0; i < SOURCES; i++)
-        if (!strcmp(type, sources[i].type))
-            return true;
-    return false;
-}
-
 /* ---- rows and groups ---- */
 
-static void unknown(double rate[TOP_RATES]) {
-    for (unsigned i = 0; i < TOP_RATES; i++)
-        rate[i] = NAN;
+bool top_open(struct top_table *table, size_t rows) {
+    *table = (struct top_table){.rows = calloc(rows + 1, sizeof(*table->rows)),
+                                .groups = calloc(rows + 1, sizeof(*table->groups))};
+    return table->rows && table->groups;
 }
 
-/* What is not known adds nothing; a sum of such is not known either. */
-static void add(double sum[TOP_RATES], const double rate[TOP_RATES]) {
-    for (unsigned i = 0; i < TOP_RATES; i++)
-        if (!isnan(rate[i]))
-            sum[i] = isnan(sum[i]) ? rate[i] : sum[i] + rate[i];
-}
-
-static double or_zero(double rate) {
-    return isnan(rate) ? 0 : rate;
-}
-
-static double busy(const double rate[TOP_RATES], bool packets) {
-    return packets ? or_zero(rate[TOP_RX_PACKETS]) + or_zero(rate[TOP_TX_PACKETS])
-                   : or_zero(rate[TOP_RX_BYTES]) + or_zero(rate[TOP_TX_BYTES]);
+void top_close(struct top_table *table) {
+    free(table->rows);
+    free(table->groups);
+    *table = (struct top_table){0};
 }
 
 struct top_row *top_add(struct top_table *table, const char *host, const char *interface,
                         const char *instance) {
-    struct top_row *row;
+    struct top_row *row = &table->rows[table->number++];
 
-    if (table->number == table->room) {
-        size_t room = table->room ? 2 * table->room : 64;
-        struct top_row *rows = reallocarray(table->rows, room, sizeof(*rows));
-
-        if (!rows)
-            return NULL;
-        table->rows = rows;
-        table->room = room;
-    }
-    row = &table->rows[table->number++];
-    memset(row, 0, sizeof(*row));
     snprintf(row->host, sizeof(row->host), "%s", host);
     snprintf(row->interface, sizeof(row->interface), "%s", interface);
     snprintf(row->instance, sizeof(row->instance), "%s", instance);
-    unknown(row->rate);
+    for (unsigned i = 0; i < TOP_RATES; i++)
+        row->rate[i] = NAN;
     return row;
 }
 
 void top_set(struct top_row *row, const char *type, const char *source, double value) {
     if (!(value >= 0 && value <= MOST_RATE)) /* NaN too */
         return;
-    for (size_t i = 0; i < SOURCES; i++)
+    for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++)
         if (!strcmp(type, sources[i].type) && !strcmp(source, sources[i].source))
             row->rate[sources[i].rate] = value;
 }
 
-static int compare_interface(const struct top_row *x, const struct top_row *y) {
+static double or_zero(double rate) {
+    return isnan(rate) ? 0 : rate;
+}
+
+static double busy(const struct top_row *row) {
+    return or_zero(row->rate[TOP_RX_BYTES]) + or_zero(row->rate[TOP_TX_BYTES]);
+}
+
+/* The rows from this one on; none: 0. What is not known adds nothing; a sum of such is not known
+   either. */
+static void sum_up(double sum[TOP_RATES], const struct top_group *group, size_t from) {
+    for (unsigned i = 0; i < TOP_RATES; i++) {
+        sum[i] = from < group->number ? NAN : 0;
+        for (size_t row = from; row < group->number; row++)
+            if (!isnan(group->rows[row].rate[i]))
+                sum[i] = or_zero(sum[i]) + group->rows[row].rate[i];
+    }
+}
+
+static int by_name(const void *a, const void *b) {
+    const struct top_row *x = a, *y = b;
     int order = strcmp(x->host, y->host);
 
-    return order ? order : strcmp(x->interface, y->interface);
+    order = order ? order : strcmp(x->interface, y->interface);
+    return order ? order : strverscmp(x->instance, y->instance);
 }
 
-static int compare_name(const void *a, const void *b) {
-    const struct top_row *x = a, *y = b;
-    int order = compare_interface(x, y);
-
-    return order ? order : strcmp(x->instance, y->instance);
-}
-
-static int compare_row(const void *a, const void *b) {
+static int by_rate(const void *a, const void *b) {
     const struct top_row *x = a, *y = b;
 
-    if (x->busy != y->busy)
-        return x->busy < y->busy ? 1 : -1;
-    return strverscmp(x->instance, y->instance);
+    return x->busy != y->busy ? (x->busy < y->busy) - (x->busy > y->busy) : by_name(a, b);
 }
-
-static int compare_group(const void *a, const void *b) {
-    const struct top_group *x = a, *y = b;
-
-    if (x->busy != y->busy)
-        return x->busy < y->busy ? 1 : -1;
-    return compare_interface(x->rows, y->rows);
-}
-
-/* Bytes and packets of a port are value lists of their own with StandardTypes: one row. */
-static void merge(struct top_table *table) {
-    size_t number = 0;
-
-    for (size_t i = 0; i < table->number; i++)
-        if (number > 0 && !compare_name(&table->rows[number - 1], &table->rows[i]))
-            add(table->rows[number - 1].rate, table->rows[i].rate);
-        else
-            table->rows[number++] = table->rows[i];
-    table->number = number;
-}
-
-/* The group that begins with this row. */
-static struct top_group group_of(struct top_row *rows, size_t most, bool packets) {
-    struct top_group group = {.rows = rows};
-
-    unknown(group.sum);
-    while (group.number < most && !compare_interface(rows, &rows[group.number])) {
-        struct top_row *row = &rows[group.number++];
-
-        row->busy = busy(row->rate, packets);
-        add(group.sum, row->rate);
-    }
-    group.busy = busy(group.sum, packets);
-    qsort(rows, group.number, sizeof(*rows), compare_row);
-    return group;
-}
-
-int top_arrange(struct top_table *table, bool packets) {
-    if (table->number == 0)
-        return 0;
-    table->groups = calloc(table->number, sizeof(*table->groups));
-    if (!table->groups)
-        return -ENOMEM;
-    qsort(table->rows, table->number, sizeof(*table->rows), compare_name);
-    merge(table);
-    for (size_t row = 0; row < table->number;) {
-        struct top_group *next = &table->groups[table->groups_number++];
-
-        *next = group_of(&table->rows[row], table->number - row, packets);
-        row += next->number;
-    }
-    qsort(table->groups, table->groups_number, sizeof(*table->groups), compare_group);
-    return 0;
-}
-
-void top_free(struct top_table *table) {
-    free(table->rows);
-    free(table->groups);
-    memset(table, 0, sizeof(*table));
-}
-
-/* The sum of the rows from this one on; none: 0. */
-static void sum_up(double sum[TOP_RATES], const struct top_group *group, size_t from) {
-    for (unsigned i = 0; i < TOP_RATES; i++)
-        sum[i] = from < group->number ? NAN : 0;
-    for (size_t i = from; i < group->number; i++)
-        add(sum, group->rows[i].rate);
-}
-
-/* ---- names ---- */
 
 /*
- * All services, read once: getservbyport() reads the file from its beginning each time, which
- * with thousands of ports takes longer than all the rest.
+ * Bytes and packets of a port are value lists of their own with StandardTypes: one row. A rate
+ * that is there twice is not added: a server knows port_traffic and if_octets of the same port
+ * for a while after its host began or ceased to send StandardTypes.
  */
-static const char *service_of(unsigned transport, unsigned port) {
-    static const char *names[3][65536];
-    static const char *const transports[3] = {"tcp", "udp", "sctp"};
-    static bool loaded;
+static void merge(struct top_table *table) {
+    struct top_row *last = table->rows;
 
-    if (!loaded) {
-        const struct servent *entry;
-
-        loaded = true;
-        setservent(1);
-        while ((entry = getservent()))
-            for (unsigned t = 0; t < 3; t++) {
-                const char **name = &names[t][ntohs((unsigned short)entry->s_port)];
-
-                if (!*name && !strcmp(entry->s_proto, transports[t]))
-                    *name = strdup(entry->s_name); /* kept; without memory just no name */
-            }
-        endservent();
+    for (struct top_row *row = last + 1; row < table->rows + table->number; row++) {
+        if (by_name(last, row) != 0)
+            *++last = *row;
+        for (unsigned rate = 0; rate < TOP_RATES; rate++)
+            if (isnan(last->rate[rate]))
+                last->rate[rate] = row->rate[rate];
     }
-    return names[transport][port];
+    if (table->number > 0)
+        table->number = last - table->rows + 1;
 }
 
-/* NULL: it is no port, or has no name. */
-static const char *service(const char *instance) {
-    static const char *const formats[3] = {"tcp-%5[0-9]%n", "udp-%5[0-9]%n", "sctp-%5[0-9]%n"};
+static void group(struct top_table *table) {
+    struct top_group *last = NULL;
 
-    for (unsigned transport = 0; transport < 3; transport++) {
-        char digits[6];
-        unsigned long port;
-        int length = 0;
-
-        if (sscanf(instance, formats[transport], digits, &length) != 1 || instance[length])
-            continue;
-        port = strtoul(digits, NULL, 10);
-        return port < 65536 ? service_of(transport, port) : NULL;
+    for (struct top_row *row = table->rows; row < table->rows + table->number; row++) {
+        row->busy = busy(row);
+        if (!last || strcmp(last->sum.host, row->host) != 0 ||
+            strcmp(last->sum.interface, row->interface) != 0) {
+            last = &table->groups[table->groups_number++];
+            *last = (struct top_group){.sum = *row, .rows = row};
+        }
+        last->number++;
     }
-    return NULL;
 }
 
-/* The service's name, or for what is no port a word about what it is. */
-static const char *meaning(const char *instance) {
-    const char *name = service(instance), *tail = strrchr(instance, '-');
+void top_arrange(struct top_table *table) {
+    qsort(table->rows, table->number, sizeof(*table->rows), by_name);
+    merge(table);
+    group(table);
+    for (size_t i = 0; i < table->groups_number; i++) {
+        struct top_group *each = &table->groups[i];
 
-    if (name)
-        return name;
-    if (!strcmp(instance, "nonip"))
-        return "ARP, ...";
-    if (tail && !strcmp(tail, "-ephemeral"))
-        return "clients";
-    if (tail && !strcmp(tail, "-other"))
-        return "little used";
-    return "";
-}
-
-void top_plain(char *to, size_t size, const char *from) {
-    size_t i;
-
-    for (i = 0; from[i] && i + 1 < size; i++)
-        to[i] = (from[i] >= ' ' && from[i] <= '~') ? from[i] : '?';
-    to[i] = '\0';
-}
-
-/* "tcp 443", "IP icmp", "not IP" */
-static void label(char *to, size_t size, const char *instance) {
-    char *dash;
-
-    top_plain(to, size, strcmp(instance, "nonip") ? instance : "not IP");
-    if (!strncmp(to, "ip-", 3)) {
-        to[0] = 'I';
-        to[1] = 'P';
+        sum_up(each->sum.rate, each, 0);
+        each->sum.busy = busy(&each->sum);
+        qsort(each->rows, each->number, sizeof(*each->rows), by_rate);
     }
-    dash = strchr(to, '-');
-    if (dash)
-        *dash = ' ';
+    qsort(table->groups, table->groups_number, sizeof(*table->groups), by_rate);
 }
 
 /* ---- text ---- */
@@ -272,174 +153,140 @@ void top_human(char *to, size_t size, double value) {
         unit++;
     }
     value = fmin(value, 999);
-    digits = value < 9.995 && (unit || value < 1) ? 2 : value < 99.95 && unit ? 1 : 0;
+    digits = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
     snprintf(to, size, unit ? "%.*f %c" : "%.*f", digits, value, units[unit]);
 }
 
-static void repeat(FILE *to, const char *text, long times) {
-    while (times-- > 0)
-        fputs(text, to);
-}
-
-/* What comes in, then what goes out; the longest is `most`. */
-static void bar(FILE *to, const struct top_view *view, const double rate[TOP_RATES], double most) {
-    double in = or_zero(rate[view->packets ? TOP_RX_PACKETS : TOP_RX_BYTES]);
-    double out = or_zero(rate[view->packets ? TOP_TX_PACKETS : TOP_TX_BYTES]);
-    unsigned width = view->columns > ROW_COLUMNS + 2 ? view->columns - ROW_COLUMNS - 2 : 0;
-    long cells, both;
-
-    if (most <= 0)
-        return;
-    if (width > MOST_BAR)
-        width = MOST_BAR;
-    cells = lround(in / most * width);
-    both = lround((in + out) / most * width);
-    if (both == 0)
-        return;
-    fputs("  ", to);
-    fputs(view->colour ? "\033[32m" : "", to);
-    repeat(to, view->utf8 ? "█" : "#", cells);
-    fputs(view->colour ? "\033[34m" : "", to);
-    repeat(to, view->utf8 ? "▒" : "-", both - cells);
-    fputs(view->colour ? "\033[m" : "", to);
-}
-
-/* A line without its end and bar. */
-static void line(FILE *to, const struct top_view *view, const char *name, const char *what,
-                 const double rate[TOP_RATES]) {
-    char text[128], number[TOP_RATES][16];
+/*
+ * A line; NULL: the titles. The only way out for what has a name in it: printable, and no longer
+ * than a line.
+ */
+static void put(FILE *to, const struct top_view *view, const char *name, const double *rate,
+                const char *bar) {
+    static const char *const titles[TOP_RATES] = {"in bit/s", "pkt/s", "out bit/s", "pkt/s"};
+    char cell[TOP_RATES][16], text[2 * TOP_NAME + ROW_COLUMNS + MOST_BAR];
 
     for (unsigned i = 0; i < TOP_RATES; i++)
-        top_human(number[i], sizeof(number[i]),
-                  i == TOP_RX_BYTES || i == TOP_TX_BYTES ? 8 * rate[i] : rate[i]);
-    snprintf(text, sizeof(text), "%-14.14s %-11.11s%9s%8s%10s%8s", name, what, number[TOP_RX_BYTES],
-             number[TOP_RX_PACKETS], number[TOP_TX_BYTES], number[TOP_TX_PACKETS]);
-    fprintf(to, "%.*s", (int)view->columns, text);
+        if (rate) /* bits, packets, bits, packets */
+            top_human(cell[i], sizeof(cell[i]), i % 2 ? rate[i] : 8 * rate[i]);
+        else
+            snprintf(cell[i], sizeof(cell[i]), "%s", titles[i]);
+    snprintf(text, sizeof(text), "%-*s%9s%8s%10s%8s%s", NAME_COLUMNS, name, cell[TOP_RX_BYTES],
+             cell[TOP_RX_PACKETS], cell[TOP_TX_BYTES], cell[TOP_TX_PACKETS], bar);
+    for (char *c = text; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    fprintf(to, "%.*s\n", (int)view->columns, text);
 }
 
-static void heading(FILE *to, const struct top_view *view, const char *interface) {
-    char name[TOP_NAME], text[ROW_COLUMNS + 1];
+/* The service's name; none: "". */
+static const char *service(const char *instance) {
+    const struct servent *known;
+    char transport[8];
+    unsigned port;
+    int length = 0;
 
-    top_plain(name, sizeof(name), interface);
-    snprintf(text, sizeof(text), "%-26.26s%9s%8s%10s%8s", name, "in bit/s", "pkt/s", "out bit/s",
-             "pkt/s");
-    fprintf(to, "%s%.*s%s\n", view->colour ? "\033[1m" : "", (int)view->columns, text,
-            view->colour ? "\033[m" : "");
+    if (sscanf(instance, "%7[a-z]-%5u%n", transport, &port, &length) != 2 || instance[length])
+        return "";
+    known = getservbyport(htons((unsigned short)port), transport);
+    return known && port <= 65535 ? known->s_name : "";
 }
 
-static void block(FILE *to, const struct top_view *view, const struct top_group *group,
-                  size_t ports) {
-    size_t shown = group->number < ports ? group->number : ports;
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
 
-    heading(to, view, group->rows->interface);
-    for (size_t i = 0; i < shown; i++) {
-        const struct top_row *row = &group->rows[i];
-        char name[TOP_NAME], what[TOP_NAME];
+/* With a bar: what comes in, then what goes out; the longest is `most`. */
+static void put_port(FILE *to, const struct top_view *view, const struct top_row *row,
+                     double most) {
+    size_t room = view->columns > ROW_COLUMNS + 2 ? view->columns - ROW_COLUMNS - 2 : 0;
+    double unit = most > 0 ? most : 1, in = or_zero(row->rate[TOP_RX_BYTES]);
+    char name[2 * TOP_NAME], bar[2 + MOST_BAR + 1] = "  ";
 
-        label(name, sizeof(name), row->instance);
-        top_plain(what, sizeof(what), meaning(row->instance));
-        line(to, view, name, what, row->rate);
-        bar(to, view, row->rate, group->rows->busy);
-        fputc('\n', to);
-    }
+    snprintf(name, sizeof(name), "%-14s %s", row->instance, service(row->instance));
+    name[NAME_COLUMNS] = '\0';
+    room = least(room, MOST_BAR);
+    memset(bar + 2, '-', lround(row->busy / unit * room)); /* a quotient never over 1 */
+    memset(bar + 2, '#', lround(in / unit * room));
+    put(to, view, name, row->rate, bar[2] ? bar : "");
+}
+
+static void put_group(FILE *to, const struct top_view *view, const struct top_group *group,
+                      size_t ports) {
+    size_t shown = least(group->number, ports);
+    char name[2 * TOP_NAME + sizeof(" on ")];
+    double rest[TOP_RATES];
+
+    snprintf(name, sizeof(name), "%s on %s", group->sum.interface, group->sum.host);
+    put(to, view, name, NULL, "");
+    for (size_t i = 0; i < shown; i++)
+        put_port(to, view, &group->rows[i], group->rows->busy);
     if (shown < group->number) {
-        char name[32];
-        double rest[TOP_RATES];
-
         snprintf(name, sizeof(name), "and %zu more", group->number - shown);
         sum_up(rest, group, shown);
-        line(to, view, name, "", rest);
-        fputc('\n', to);
+        put(to, view, name, rest, "");
     }
-    line(to, view, "sum", "", group->sum);
-    fputc('\n', to);
-}
-
-static bool has_several_hosts(const struct top_table *table) {
-    for (size_t i = 1; i < table->groups_number; i++)
-        if (strcmp(table->groups[i].rows->host, table->groups[0].rows->host) != 0)
-            return true;
-    return false;
+    put(to, view, "sum", group->sum.rate, "");
 }
 
 void top_text(FILE *to, const struct top_table *table, const struct top_view *view) {
-    bool hosts = has_several_hosts(table);
+    const size_t frame = 4; /* lines that are no port: heading, rest, sum, an empty one */
     size_t groups = table->groups_number, ports = view->ports;
-    size_t frame = hosts ? 5 : 4; /* lines that are no port: host, heading, rest, sum, empty */
+    char text[64];
 
     if (view->lines && groups) {
-        size_t most = view->lines / (frame + 1), each;
+        size_t each = view->lines / (frame + 1);
 
-        if (groups > most)
-            groups = most ? most : 1;
+        groups = least(groups, each ? each : 1);
         each = view->lines / groups;
-        each = each > frame ? each - frame : 1;
-        if (ports > each)
-            ports = each;
+        ports = least(ports, each > frame ? each - frame : 1);
     }
     for (size_t i = 0; i < groups; i++) {
-        char host[TOP_NAME];
-
-        top_plain(host, sizeof(host), table->groups[i].rows->host);
-        if (i)
-            fputc('\n', to);
-        if (hosts)
-            fprintf(to, "%.*s\n", (int)view->columns, host);
-        block(to, view, &table->groups[i], ports);
+        fputs(i ? "\n" : "", to);
+        put_group(to, view, &table->groups[i], ports);
     }
+    snprintf(text, sizeof(text), "and %zu more interfaces", table->groups_number - groups);
     if (groups < table->groups_number)
-        fprintf(to, "and %zu more interfaces\n", table->groups_number - groups);
+        fprintf(to, "%.*s\n", (int)view->columns, text);
 }
 
 /* ---- JSON (RFC 8259) ---- */
 
 /* A byte that is not ASCII becomes the character of that number: which encoding the name has
    isn't known, and this way the document is valid in any case. */
-static void json_string(FILE *to, const char *text) {
-    if (!text) {
-        fputs("null", to);
-        return;
-    }
-    fputc('"', to);
+static void json_string(FILE *to, const char *name, const char *text) {
+    fprintf(to, "\"%s\":\"", name);
     for (const unsigned char *c = (const unsigned char *)text; *c; c++)
         if (*c < ' ' || *c > '~')
             fprintf(to, "\\u%04x", *c);
         else
             fprintf(to, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
-    fputc('"', to);
+    fputs("\",", to);
 }
 
 static void json_rates(FILE *to, const double rate[TOP_RATES]) {
-    for (unsigned i = 0; i < TOP_RATES; i++) {
-        fprintf(to, ",\"%s\":", sources[i].source); /* port_traffic's, in this order */
-        if (isnan(rate[i]))
-            fputs("null", to);
-        else
-            fprintf(to, "%.10g", rate[i]);
+    for (unsigned i = 0; i < TOP_RATES; i++) { /* names: port_traffic's, in this order */
+        fprintf(to, "%s\"%s\":", i ? "," : "", sources[i].source);
+        fprintf(to, isnan(rate[i]) ? "null" : "%.10g", rate[i]);
     }
 }
 
 static void json_group(FILE *to, const struct top_group *group, size_t ports) {
-    size_t shown = group->number < ports ? group->number : ports;
+    size_t shown = least(group->number, ports);
     double rest[TOP_RATES];
 
-    fputs("{\"host\":", to);
-    json_string(to, group->rows->host);
-    fputs(",\"interface\":", to);
-    json_string(to, group->rows->interface);
-    json_rates(to, group->sum);
+    fputc('{', to);
+    json_string(to, "host", group->sum.host);
+    json_string(to, "interface", group->sum.interface);
+    json_rates(to, group->sum.rate);
     fputs(",\"ports\":[", to);
     for (size_t i = 0; i < shown; i++) {
-        const char *instance = group->rows[i].instance;
-
-        fputs(i ? ",{\"instance\":" : "{\"instance\":", to);
-        json_string(to, instance);
-        fputs(",\"service\":", to);
-        json_string(to, service(instance));
+        fputs(i ? ",{" : "{", to);
+        json_string(to, "instance", group->rows[i].instance);
         json_rates(to, group->rows[i].rate);
         fputc('}', to);
     }
-    fprintf(to, "],\"rest\":{\"number\":%zu", group->number - shown);
+    fprintf(to, "],\"rest\":{\"number\":%zu,", group->number - shown);
     sum_up(rest, group, shown);
     json_rates(to, rest);
     fputs("}}", to);
@@ -448,8 +295,7 @@ static void json_group(FILE *to, const struct top_group *group, size_t ports) {
 void top_json(FILE *to, const struct top_table *table, double time, size_t ports) {
     fprintf(to, "{\"time\":%.3f,\"interfaces\":[", time);
     for (size_t i = 0; i < table->groups_number; i++) {
-        if (i)
-            fputc(',', to);
+        fputs(i ? "," : "", to);
         json_group(to, &table->groups[i], ports);
     }
     fputs("]}\n", to);

@@ -7,31 +7,28 @@
 #define PB_TOP_TABLE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
 
-#define TOP_NAME 128 /* collectd's DATA_MAX_NAME_LEN */
+#define TOP_NAME 64 /* the client library's LCC_NAME_LEN */
 
 enum { TOP_RX_BYTES, TOP_RX_PACKETS, TOP_TX_BYTES, TOP_TX_PACKETS, TOP_RATES };
 
 struct top_row {
     char host[TOP_NAME], interface[TOP_NAME], instance[TOP_NAME];
     double rate[TOP_RATES]; /* a second; NaN: not known */
-    double busy;            /* what it is sorted by */
+    double busy;            /* what it is sorted by: bytes, in and out */
 };
 
 /* An interface: its rows, busiest first. */
 struct top_group {
+    struct top_row sum; /* the first member, so that rows and groups are sorted alike */
     struct top_row *rows;
     size_t number;
-    double sum[TOP_RATES];
-    double busy;
 };
 
-/* Zero is an empty one. */
 struct top_table {
     struct top_row *rows;
-    size_t number, room;
+    size_t number;
     struct top_group *groups; /* busiest first */
     size_t groups_number;
 };
@@ -40,27 +37,22 @@ struct top_view {
     unsigned columns;
     unsigned lines; /* 0: as many as it takes */
     size_t ports;   /* of an interface at most; the others are summed up */
-    bool packets;   /* bars of packets, not of bytes */
-    bool utf8, colour;
 };
 
-/* Whether a type of tc_portbytes' value lists, also with StandardTypes. */
-bool top_knows(const char *type);
+/* An empty table with room for so many rows; false: no memory. */
+bool top_open(struct top_table *table, size_t rows);
 
-/* A new row, no rate of it known; NULL without memory. It lives until the next call. */
+void top_close(struct top_table *table);
+
+/* A new row, no rate of it known. */
 struct top_row *top_add(struct top_table *table, const char *host, const char *interface,
                         const char *instance);
 
 /* What a data source of this type says; an unknown one or a senseless value is nothing. */
 void top_set(struct top_row *row, const char *type, const char *source, double value);
 
-/* Once, after the last row: makes the groups, by bytes or by packets. -ENOMEM */
-int top_arrange(struct top_table *table, bool packets);
-
-void top_free(struct top_table *table);
-
-/* Text as it may be shown: what isn't printable ASCII is '?'. */
-void top_plain(char *to, size_t size, const char *from);
+/* Once, after the last row: makes the groups. */
+void top_arrange(struct top_table *table);
 
 /* Three digits and a unit; "-" is 0, "?" is NaN. */
 void top_human(char *to, size_t size, double value);

@@ -230,7 +230,7 @@ count() {
     done <<<"$known"
     is "$(series a0 | paste -sd' ')" "$(cut -d' ' -f1 <<<"$known" | paste -sd' ')" \
         "there are these series and no others"
-    is "$(inside "$clean" tc_portbytes-top --once | grep -Ec '^ *(tcp 443|udp 53) ')" 2 \
+    is "$(inside "$clean" tc_portbytes-top --once | grep -Ec '^ *(tcp-443|udp-53) ')" 2 \
         "tc_portbytes-top shows them"
     stop_collectd
     is "$?" 0 "SIGTERM ends collectd with status 0"

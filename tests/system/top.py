@@ -119,7 +119,7 @@ class Daemon:
             return b"60 Values found\n" + b"".join(
                 b"1.000 h/tc_portbytes-eth%d/port_traffic-tcp-%d\n" % (n % 3, 443 + n)
                 for n in range(60))
-        return b"4 Values found\nrx_bytes=9e4\nrx_packets=1e2\ntx_bytes=NaN\ntx_packets=2e2\n"
+        return b"4 Values found\nrx_bytes=9e4\nrx_packets=1e2\ntx_bytes=4e4\ntx_packets=2e2\n"
 
 
 class Terminal:
@@ -128,9 +128,9 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             self.resize(0, rows, columns)
-            for name in "NO_COLOR", "LINES", "COLUMNS":
+            for name in "LINES", "COLUMNS":
                 os.environ.pop(name, None)
-            os.environ.update({"TERM": "xterm", "LC_ALL": "C.UTF-8"}, **environment)
+            os.environ.update({"TERM": "xterm"}, **environment)
             os.execv(command[0], command)
 
     @staticmethod
@@ -156,9 +156,30 @@ class Terminal:
         return True
 
     def frame(self):
-        """The visible lines of the latest table."""
-        text = re.findall(rb"\x1b\[H(.*?)\x1b\[J", self.seen, re.S)[-1]
-        return re.sub(rb"\x1b\[[0-9;]*[A-Za-z]", b"", text).decode().split("\r\n")[:-1]
+        """The lines the latest table leaves of a full screen; None if it scrolls away."""
+        rows, columns = struct.unpack("HH4x", fcntl.ioctl(self.fd, termios.TIOCGWINSZ, bytes(8)))
+        rows, columns = rows or 24, columns or 80
+        cells = [["@"] * columns for _ in range(rows)]
+        y = x = 0
+        text = re.findall(FRAME, self.seen, re.S)[-1].decode()
+        for token in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|.", text, re.S):
+            if token == "\x1b[H":
+                y = x = 0
+            elif token == "\x1b[K":  # the last column's character too, if it came just before
+                cells[y][min(x, columns - 1):] = " " * (columns - min(x, columns - 1))
+            elif token == "\r":
+                x = 0
+            elif token == "\n":
+                y += 1
+            elif not token.startswith("\x1b"):
+                if x == columns:  # a full line wraps with what follows it
+                    y, x = y + 1, 0
+                if y < rows:
+                    cells[y][x] = token
+                x += 1
+            if y >= rows:
+                return None
+        return ["".join(line) for line in cells]
 
     def end(self):
         """How it ended: negative for a signal."""
@@ -189,79 +210,119 @@ def ok(passed, name):
 
 
 COOKED = termios.ICANON | termios.ECHO
-FRAME = rb"\x1b\[H.*?\x1b\[J"
+FRAME = rb"\x1b\[H\x1b\[K.*?\x1b\[H"
 
 
-def fits(terminal, rows, columns):
+def fits(terminal):
     lines = terminal.frame()
-    return 3 < len(lines) < rows and max(map(len, lines)) <= columns
+    return lines and "@" not in str(lines) and lines[0].startswith("tc_portbytes"[:len(lines[0])])
 
 
-def terminal(path, program):
-    daemon = Daemon(path)
-    rarely = [program, "--socket", path, "--interval", "3600"]
-    often = [program, "--socket", path, "--interval", "1"]
+def shown(terminal):
+    return sum("tcp-4" in line for line in terminal.frame() or [])
 
-    t = Terminal(30, 90, rarely)
+
+def screens(program):
+    """What is drawn, and where."""
+    t = Terminal(30, 90, program)
     ok(t.wait(rb"\x1b\[\?1049h", FRAME) and not t.modes(),
        "a terminal: a screen of its own, no echo")
-    ok(fits(t, 30, 90) and "█" in "".join(t.frame()), "the table fits, with bars of blocks")
-    ok(sum("tcp 4" in x for x in t.frame()) > 9, "as many ports as there is room for")
-    ok(b"\x1b[32m" in t.seen, "in colour")
-    t.seen = b""
-    t.resize(t.fd, 12, 50)
-    ok(t.wait(FRAME) and fits(t, 12, 50), "another size of the window: drawn anew at once")
-    t.seen = b""
-    os.kill(t.pid, signal.SIGTSTP)
-    os.waitpid(t.pid, os.WUNTRACED)
-    ok(t.wait(rb"\x1b\[\?1049l") and t.modes() == COOKED, "Ctrl-Z gives the terminal back")
-    os.kill(t.pid, signal.SIGCONT)
-    ok(t.wait(rb"\x1b\[\?1049h", FRAME) and not t.modes(), "and fg takes it again")
+    ok(fits(t) and shown(t) > 9, "the table fits, with as many ports as there is room for")
+    ok(any(x.endswith("#--------") for x in t.frame()),
+       "the busiest port's bar goes to the last column")
+    for rows, columns in (12, 50), (14, 20), (8, 20), (2, 63), (1, 3), (0, 0):
+        t.seen = b""
+        t.resize(t.fd, rows, columns)
+        ok(t.wait(FRAME) and fits(t), f"{columns} columns, {rows} lines: drawn anew, in its room")
+    ok(shown(t) > 2, "where a terminal has no size: 80 columns, 24 lines")
     os.kill(t.pid, signal.SIGTERM)
     ok(t.end() == -signal.SIGTERM and t.restored(), "SIGTERM ends it, the screen is restored")
 
     for number, name in (signal.SIGINT, "Ctrl-C"), (signal.SIGHUP, "a hang-up"):
-        t = Terminal(30, 90, rarely)
+        t = Terminal(30, 90, program)
         t.wait(FRAME)
         os.kill(t.pid, number)
         ok(t.end() == -number and t.restored(), name + " too")
 
-    # The terminal's modes outlive it as long as somebody has it open: a shell does.
-    t = Terminal(30, 90, ["/bin/sh", "-c", '"$@"; echo "ended $?"; read line', "sh"] + rarely,
-                 NO_COLOR="1", LC_ALL="C")
-    t.wait(FRAME)
-    ok(b"\x1b[1m" not in t.seen and b"\x1b[3" not in t.seen, "NO_COLOR: none")
-    ok(re.search("  #+$", "\n".join(t.frame()), re.M), "no UTF-8: bars of #")
-    os.write(t.fd, b"xq")
-    ok(t.wait(rb"\x1b\[\?1049l", rb"ended 0"), "q ends it with status 0")
-    ok(t.modes() == COOKED, "the terminal's modes are as before")
-    os.write(t.fd, b"\n")
-    t.end()
-
-    t = Terminal(24, 80, often, TERM="dumb")
+    t = Terminal(24, 80, program[:-1] + ["1"], TERM="dumb")
     ok(t.wait(rb"-- .*-- .*sum") and b"\x1b" not in t.seen, "TERM=dumb: no escape sequence")
     os.kill(t.pid, signal.SIGTERM)
     t.end()
 
-    t = Terminal(24, 300, often)
+    # As after ssh -t: nobody is there who could continue it.
+    t = Terminal(30, 90, program)
+    t.wait(FRAME)
+    os.write(t.fd, b"\x1a")
+    ok(t.wait(rb"\x1b\[\?1049l", rb"\x1b\[\?1049h", FRAME), "Ctrl-Z without a shell: it goes on")
+    os.write(t.fd, b"q")
+    ok(t.end() == 0 and t.restored(), "and q ends it")
+
+
+def jobs(program):
+    """Beside a shell. It outlives the program, so that the terminal's modes can be seen."""
+    t = Terminal(30, 90, ["/bin/bash", "--norc", "--noprofile", "--noediting", "-i"], PS1="next: ")
+    os.write(t.fd, " ".join(program).encode() + b"\n")
+    t.wait(rb"\x1b\[\?1049h", FRAME)
+    os.write(t.fd, b"\x1a")
+    ok(t.wait(rb"\x1b\[\?1049l", rb"Stopped.*next: ") and t.modes() == COOKED,
+       "Ctrl-Z gives the terminal back")
+    t.seen = b""
+    os.write(t.fd, b"bg\n")
+    state = b"Running"
+    end = time.monotonic() + PATIENCE
+    while state == b"Running" and b"\x1b" not in t.seen and time.monotonic() < end:
+        t.seen = b""
+        os.write(t.fd, b"jobs\n")
+        t.wait(rb"(Running|Stopped).*next: ")
+        state = b"Stopped" if b"Stopped" in t.seen else b"Running"
+    ok(state == b"Stopped" and b"\x1b" not in t.seen and t.modes() == COOKED,
+       "in the background it leaves it alone")
+    os.write(t.fd, b"fg\n")
+    ok(t.wait(rb"\x1b\[\?1049h", FRAME) and not t.modes(), "fg: it takes it again")
+    os.write(t.fd, b"\x1a")
+    t.wait(rb"\x1b\[\?1049l", rb"Stopped.*next: ")
+    os.write(t.fd, b"fg\n")
+    ok(t.wait(rb"\x1b\[\?1049h", FRAME), "and once more")
+    os.write(t.fd, b"xq")
+    t.wait(rb"\x1b\[\?1049l", rb"next: ")
+    os.write(t.fd, b"echo ended $?\n")
+    ok(t.wait(rb"ended 0") and t.modes() == COOKED, "q ends it, the modes are as before")
+    os.write(t.fd, b"exit\n")
+    t.end()
+
+
+def silence(program, daemon):
+    t = Terminal(24, 300, program)
     t.wait(FRAME)
     daemon.close()
-    ok(t.wait(rb"\x1b\[Hno answer since [^\n]*LoadPlugin unixsock.*\x1b\[J")
-       and "tcp 443" in str(t.frame()),
+    ok(t.wait(rb"\x1b\[H\x1b\[Kno answer since [^\n]*LoadPlugin unixsock.*\x1b\[H") and shown(t),
        "collectd ends: said, and the table stays")
     daemon.mode = b"3 Values\nnothing\n\n\n"
     daemon.listen()
-    ok(t.wait(rb"\x1b\[Hno answer since [^\n]*makes no sense.*\x1b\[J")
-       and "tcp 443" in str(t.frame()),
+    ok(t.wait(rb"\x1b\[H\x1b\[Kno answer since [^\n]*Protocol error.*\x1b\[H") and shown(t),
        "it talks nonsense: the same")
     daemon.mode = "answer"
     t.seen = b""
-    ok(t.wait(rb"\x1b\[Htc_portbytes [^\n]*\n.*\x1b\[J"), "collectd is back: it goes on")
+    ok(t.wait(rb"\x1b\[H\x1b\[Ktc_portbytes [^\n]*\n.*\x1b\[H"), "collectd is back: it goes on")
     daemon.mode = "hang"
     time.sleep(2)
     os.kill(t.pid, signal.SIGTERM)
     ok(t.end() == -signal.SIGTERM and t.restored(), "it ends also while collectd doesn't answer")
+
+
+def terminal(path, program):
+    hung = Daemon(path + "-hung")
+    hung.mode = "hang"
+    waits = subprocess.Popen([program, "--socket", hung.path, "--once"], stderr=subprocess.PIPE)
+    daemon = Daemon(path)
+    command = [program, "--socket", path, "--interval"]
+    screens(command + ["3600"])
+    jobs(command + ["3600"])
+    silence(command + ["1"], daemon)
     daemon.close()
+    said = waits.communicate(timeout=PATIENCE)[1]
+    ok(waits.returncode == 1 and b"timed out" in said, "a collectd that hangs is given up")
+    hung.close()
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@
 top=$PB_BUILD/tc_portbytes-top
 helper=${0%/*}/top.py
 socket=$work/socket
-unset LINES COLUMNS NO_COLOR
-export LC_ALL=C
+unset LINES COLUMNS
 
 if ! [ -x "$top" ]; then
     echo "1..0 # SKIP tc_portbytes-top was not built: no libcollectdclient"
@@ -45,15 +44,15 @@ fails() {
 
 fails 1 "no collectd: one sentence with the remedy" "$socket" "LoadPlugin unixsock" -- \
     --socket "$socket" --once
-fails 2 "a wrong option" --frob "--once" "--socket" -- --frob
-fails 2 "a wrong short one" -x "--once" -- -x3
+fails 2 "a wrong option" --frob -- --frob
+fails 2 "a wrong short one" "'x'" -- -x3
 fails 2 "a wrong interval" --interval 0s "from 1 to 86400" -- --interval 0s
 fails 2 "a wrong number" -n -3 "from 0 to" -- -n -3
-fails 2 "no value" --socket "needs a value" -- --socket
+fails 2 "no value" --socket "requires an argument" -- --socket
 fails 2 "an argument" eth0 "no argument" -- eth0
 fails 2 "a socket's name that is too long" --socket "bytes" -- --socket "$(printf '/%0120d' 1)"
-timeout 120 "$top" --help >"$work/out" && timeout 120 "$top" --version >>"$work/out"
-is "$?$(grep -c -- '--once \|^tc_portbytes-top [0-9]' "$work/out")" 02 "--help and --version"
+is "$(timeout 120 "$top" --help | grep -c -- '--once \|\[10\]\|\[/var/run/collectd-unixsock\]')" \
+    3 "--help"
 
 # ---- the interface's own rates ----
 
@@ -121,9 +120,6 @@ once --host web1
 holds 'len(d["interfaces"]) == 1 and [p["instance"] for p in i("eth0", "web1")["ports"]] ==
     ["tcp-443", "tcp-80", "tcp-22", "nonip"]' "--host: this host alone, sorted by bytes"
 holds '[i("eth0", "web1")[r] for r in RATES] == [4012, 47, 21003, 722]' "the sums are right"
-once --host web1 --packets
-holds '[p["instance"] for p in i("eth0", "web1")["ports"]] ==
-    ["tcp-80", "tcp-443", "tcp-22", "nonip"]' "--packets: sorted by packets"
 once --host web1 -n 1
 holds 'len(i("eth0", "web1")["ports"]) == 1 and i("eth0", "web1")["rest"] ==
     dict(number=3, rx_bytes=3012, rx_packets=37, tx_bytes=1003, tx_packets=702)' \
@@ -142,8 +138,8 @@ holds '[x["interface"] for x in d["interfaces"]] == ["a1", "br-lan"]' "--interfa
 once --interface nosuch
 holds 'd["interfaces"] == []' "no such interface: none"
 timeout 120 "$top" --socket "$socket" --once >"$work/out"
-is "$? $(grep -c '^web[123]$' "$work/out") $(tr -d '\n -~' <"$work/out" | wc -c)" "0 4 0" \
-    "the table of several hosts names each, and is plain text"
+is "$? $(grep -c '^[^ ]* on web[123] ' "$work/out") $(tr -d '\n -~' <"$work/out" | wc -c)" \
+    "0 4 0" "the table of several hosts names each, and is plain text"
 [ "$(wc -L <"$work/out")" -le 80 ]
 ok $? "in 80 columns"
 COLUMNS=70 LINES=12 timeout 120 "$top" --socket "$socket" --once >"$work/out"
@@ -161,6 +157,10 @@ holds 'len(i("eth0", "web4")["ports"]) == 3000 and i("eth0", "web4")["rx_bytes"]
 
 # ---- pipes and terminals ----
 
+for closed in '>/dev/full' '>&-'; do
+    timeout 120 bash -c "\"\$@\" $closed" bash "$top" --socket "$socket" --json 2>"$work/err"
+    is "$? $(grep -c 'cannot write: ' "$work/err")" "1 1" "$closed: it says so and ends"
+done
 timeout 120 "$top" --socket "$socket" --interval 3600 2>"$work/err" | head -n 2 >"$work/out"
 is "${PIPESTATUS[*]} $(wc -c <"$work/err")" "0 0 0" "a pipe whose reader goes ends it quietly"
 while read -r status name; do
