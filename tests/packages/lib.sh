@@ -22,35 +22,24 @@ skip_all() {
 
 # ---- systems ----
 
-# Where this machine gets Debian from.
-host_mirror() {
-    local mirror
-    # shellcheck disable=SC2016 # apt expands it
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' |
-        head -n 1)
-    mirror=${mirror:-http://deb.debian.org/debian}
-    echo "${mirror%/}"
-}
-
-# make_base RELEASE: the smallest system of a release. Where it can't be had, all is skipped.
+# make_base RELEASE: the smallest system of a release, from where this machine has its packages.
+# That it can't be had says nothing of ours: all is skipped.
 make_base() {
-    local base=$cache/base proxy keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
+    local base=$cache/base proxy mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     [ -e "$cache/base.complete" ] && return
     command -v debootstrap >/dev/null ||
         apt-get install -qqy --no-install-recommends debootstrap >"$cache/log" 2>&1 </dev/null ||
         skip_all "debootstrap can't be installed"
     [ -r "$keyring" ] || skip_all "there is no $keyring to check signatures with"
-    mirror=$(host_mirror)
+    # shellcheck disable=SC2016 # apt expands it
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' |
+        head -n 1)
     # apt's proxy for what is not apt.
     eval "$(apt-config shell proxy Acquire::http::Proxy)"
-    # With what debootstrap uses. 8: there was an answer, if only of an error.
-    env ${proxy:+"http_proxy=$proxy"} wget -q --tries=3 --timeout=60 -O /dev/null \
-        "$mirror/dists/$1/InRelease" </dev/null || [ $? -eq 8 ] ||
-        skip_all "$mirror can't be reached"
     rm -rf "$base"
-    step "debootstrap makes a system" env ${proxy:+"http_proxy=$proxy"} timeout 1800 \
-        debootstrap --variant=minbase --keyring="$keyring" "$1" "$base" "$mirror" </dev/null ||
-        return
+    env ${proxy:+"http_proxy=$proxy"} timeout 1800 debootstrap --variant=minbase \
+        --keyring="$keyring" "$1" "$base" ${mirror:+"$mirror"} >"$cache/log" 2>&1 </dev/null ||
+        skip_all "debootstrap can't make $1: $(tail -n 1 "$cache/log")"
     apt-config dump | grep -E '^Acquire::(http|https|Retries|Check-Valid-Until|ForceIPv)' \
         >"$base/etc/apt/apt.conf.d/90host"
     echo 'Acquire::Languages "none";' >>"$base/etc/apt/apt.conf.d/90host"
