@@ -223,7 +223,8 @@ layer_kernels() {
 layer_dist() {
     # All else is built by gcc.
     run_tap dist one_test "make distcheck, by clang" \
-        make -s -C "$PB_BUILD" distcheck DISTCHECK_CONFIGURE_FLAGS=CC=clang
+        make -s -C "$PB_BUILD" distcheck \
+        DISTCHECK_CONFIGURE_FLAGS="CC=$(sed -n 's/^CLANG = //p' "$PB_BUILD/Makefile")"
 }
 
 layer_soak() {
