@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "array.h"
 #include "log.h"
 
 enum kind { DYNAMIC, LISTENING, SELECTED }; /* the last that fits */
@@ -15,7 +16,7 @@ enum kind { DYNAMIC, LISTENING, SELECTED }; /* the last that fits */
 struct series {
     struct pb_counters total; /* what it says */
     struct pb_counters late;  /* what it says from the next read on */
-    struct pb_counters fresh; /* booked at this read; whose it is ledger_settle decides */
+    struct pb_counters fresh; /* booked at this read; whose it is ledger_update decides */
     __u64 busy;               /* bytes per read, a moving average */
     __u64 last;               /* when it last carried something; listening: had a socket */
     __u32 key;
@@ -35,11 +36,11 @@ struct ledger {
     struct ledger_policy policy;
     struct series fixed[PB_FIXED_SLOTS]; /* always there: "other" can take anything */
     struct series *ports;
-    __u32 ports_number, ports_room;
+    __u32 ports_number, ports_capacity;
     __u32 *port_of;           /* by key: 1 + its place in ports; 0: never had a series */
     __u32 made[SELECTED + 1]; /* how many of each kind ever became series, by first kind */
     struct candidate *candidates;
-    __u32 candidates_number, candidates_room;
+    __u32 candidates_number, candidates_capacity;
     char interface[64];
 };
 
@@ -111,25 +112,10 @@ static struct series *series_of(const struct ledger *ledger, __u32 key) {
     return place ? &ledger->ports[place - 1] : NULL;
 }
 
-bool ledger_keeps(void *context, __u32 key) {
+bool ledger_is_active(void *context, __u32 key) {
     const struct series *series = series_of(context, key);
 
     return series && series->up;
-}
-
-/* The place of one more element of an array. NULL: there is no memory for it. */
-static void *grow(void **array, __u32 number, __u32 *room, size_t element) {
-    __u32 more = *room ? *room * 2 : 16;
-    void *grown;
-
-    if (number == *room) {
-        grown = realloc(*array, more * element);
-        if (!grown)
-            return NULL;
-        *array = grown;
-        *room = more;
-    }
-    return (char *)*array + number * element;
 }
 
 static void credit_other(struct ledger *ledger, __u32 key, const struct pb_counters *delta) {
@@ -149,9 +135,9 @@ static void end_port(struct ledger *ledger, struct series *series) {
     end(series);
 }
 
-void ledger_book(void *context, __u32 slot, __u32 key, __u64 held,
-                 const struct pb_counters *delta) {
-    struct candidate *candidate = NULL;
+void ledger_account(void *context, __u32 slot, __u32 key, __u64 held,
+                    const struct pb_counters *delta) {
+    struct candidate *candidates = NULL;
     struct ledger *ledger = context;
     struct series *series;
 
@@ -165,14 +151,14 @@ void ledger_book(void *context, __u32 slot, __u32 key, __u64 held,
         return;
     }
     if (held >= ledger->policy.min_bytes)
-        candidate = grow((void **)&ledger->candidates, ledger->candidates_number,
-                         &ledger->candidates_room, sizeof(*candidate));
-    if (!candidate) {
+        candidates = array_grow(ledger->candidates, ledger->candidates_number,
+                                &ledger->candidates_capacity, sizeof(*candidates));
+    if (!candidates) {
         credit_other(ledger, key, delta);
         return;
     }
-    *candidate = (struct candidate){.delta = *delta, .key = key};
-    ledger->candidates_number++;
+    ledger->candidates = candidates;
+    candidates[ledger->candidates_number++] = (struct candidate){.delta = *delta, .key = key};
 }
 
 static int by_bytes(const void *a, const void *b) {
@@ -184,16 +170,18 @@ static int by_bytes(const void *a, const void *b) {
 
 /* The series of a port, made if there is none. NULL: the limit of its kind, or no memory. */
 static struct series *have_series(struct ledger *ledger, __u32 key, enum kind kind) {
-    struct series *series = series_of(ledger, key);
+    struct series *series = series_of(ledger, key), *ports;
 
     if (series)
         return series;
     if (kind != SELECTED && ledger->made[kind] >= ledger->policy.max_series)
         return NULL;
-    series =
-        grow((void **)&ledger->ports, ledger->ports_number, &ledger->ports_room, sizeof(*series));
-    if (!series)
+    ports =
+        array_grow(ledger->ports, ledger->ports_number, &ledger->ports_capacity, sizeof(*ports));
+    if (!ports)
         return NULL;
+    ledger->ports = ports;
+    series = &ports[ledger->ports_number];
     *series = (struct series){.key = key, .kind = kind};
     ledger->port_of[key] = ++ledger->ports_number;
     if (++ledger->made[kind] == ledger->policy.max_series && kind != SELECTED)
@@ -276,7 +264,7 @@ static void settle_candidate(struct ledger *ledger, const struct candidate *cand
     ++*up;
 }
 
-void ledger_settle(struct ledger *ledger, __u64 now) {
+void ledger_update(struct ledger *ledger, __u64 now) {
     __u32 up = 0;
 
     for (__u32 i = 0; i < ledger->ports_number; i++) {
@@ -312,12 +300,12 @@ void ledger_settle(struct ledger *ledger, __u64 now) {
     }
 }
 
-static void say_one(struct series *series, __u32 slot, ledger_say_fn *say, void *context) {
-    char name[LEDGER_NAME];
+static void say_one(struct series *series, __u32 slot, ledger_report_fn *say, void *context) {
+    char name[SERIES_NAME_SIZE];
 
     if (!series->up)
         return;
-    ledger_name(name, slot, series->key);
+    series_name(name, slot, series->key);
     say(context, name, &series->total);
     series->spoken = true;
     series->owes = !is_zero(&series->late);
@@ -325,14 +313,14 @@ static void say_one(struct series *series, __u32 slot, ledger_say_fn *say, void 
     series->late = (struct pb_counters){0};
 }
 
-void ledger_say(struct ledger *ledger, ledger_say_fn *say, void *context) {
+void ledger_report(struct ledger *ledger, ledger_report_fn *say, void *context) {
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
         say_one(&ledger->fixed[slot], slot, say, context);
     for (__u32 i = 0; i < ledger->ports_number; i++)
         say_one(&ledger->ports[i], PB_FIXED_SLOTS, say, context);
 }
 
-void ledger_rest(struct ledger *ledger) {
+void ledger_suspend(struct ledger *ledger) {
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
         end(&ledger->fixed[slot]);
     for (__u32 i = 0; i < ledger->ports_number; i++)
@@ -379,7 +367,7 @@ int ledger_restore(struct ledger *ledger, const void *from) {
     free(ledger->ports);
     ledger->ports = ports;
     ledger->ports_number = saved->ports_number;
-    ledger->ports_room = saved->ports_number + 1;
+    ledger->ports_capacity = saved->ports_number + 1;
     memcpy(ledger->made, saved->made, sizeof(ledger->made));
     memcpy(ledger->fixed, saved->fixed, sizeof(ledger->fixed));
     memcpy(ports, saved->ports, saved->ports_number * sizeof(*ports));
@@ -430,19 +418,20 @@ static const char *const protocol_names[PB_PROTOCOLS] = {
 
 static const char *const transport_names[PB_TRANSPORTS] = {"tcp", "udp", "sctp"};
 
-void ledger_name(char name[LEDGER_NAME], __u32 slot, __u32 key) {
+void series_name(char name[SERIES_NAME_SIZE], __u32 slot, __u32 key) {
     if (slot >= PB_FIXED_SLOTS) {
-        snprintf(name, LEDGER_NAME, "%s-%u", transport_names[key / PB_PORTS % PB_TRANSPORTS],
+        snprintf(name, SERIES_NAME_SIZE, "%s-%u", transport_names[key / PB_PORTS % PB_TRANSPORTS],
                  key % PB_PORTS);
     } else if (slot < PB_SLOT_EPHEMERAL(0)) {
-        snprintf(name, LEDGER_NAME, "%s-other", transport_names[slot - PB_SLOT_OTHER(0)]);
+        snprintf(name, SERIES_NAME_SIZE, "%s-other", transport_names[slot - PB_SLOT_OTHER(0)]);
     } else if (slot < PB_SLOT_IP(0)) {
-        snprintf(name, LEDGER_NAME, "%s-ephemeral", transport_names[slot - PB_SLOT_EPHEMERAL(0)]);
+        snprintf(name, SERIES_NAME_SIZE, "%s-ephemeral",
+                 transport_names[slot - PB_SLOT_EPHEMERAL(0)]);
     } else if (slot == PB_SLOT_NONIP) {
-        snprintf(name, LEDGER_NAME, "nonip");
+        snprintf(name, SERIES_NAME_SIZE, "nonip");
     } else if (protocol_names[slot - PB_SLOT_IP(0)]) {
-        snprintf(name, LEDGER_NAME, "ip-%s", protocol_names[slot - PB_SLOT_IP(0)]);
+        snprintf(name, SERIES_NAME_SIZE, "ip-%s", protocol_names[slot - PB_SLOT_IP(0)]);
     } else {
-        snprintf(name, LEDGER_NAME, "ip-%u", slot - PB_SLOT_IP(0));
+        snprintf(name, SERIES_NAME_SIZE, "ip-%u", slot - PB_SLOT_IP(0));
     }
 }

@@ -8,8 +8,8 @@
  * busy enough, within the limits. What it carries at other times is counted in its
  * transport's "other" and stays there.
  *
- * Per read: ledger_book for every slot that carried something, ledger_listening for
- * every listening port, ledger_settle once, [ledger_save], ledger_say once.
+ * Per read: ledger_account for every slot that carried something, ledger_listening for
+ * every listening port, ledger_update once, [ledger_save], ledger_report once.
  *
  * A series that comes up says its old total (0 when new) at that read; what the
  * read brought follows with the next one, because collectd has no rate for the
@@ -38,8 +38,9 @@ struct ledger_policy {
 int ledger_new(struct ledger **out, const char *interface, const struct ledger_policy *policy);
 void ledger_free(struct ledger *ledger); /* NULL is fine */
 
-/* A slots_book_fn, with the ledger as its context. */
-void ledger_book(void *ledger, __u32 slot, __u32 key, __u64 held, const struct pb_counters *delta);
+/* A slots_account_fn, with the ledger as its context. */
+void ledger_account(void *ledger, __u32 slot, __u32 key, __u64 held,
+                    const struct pb_counters *delta);
 
 /* key is a series of its own as long as the interface is there. False: no memory. */
 bool ledger_select(struct ledger *ledger, __u32 key);
@@ -48,15 +49,15 @@ bool ledger_select(struct ledger *ledger, __u32 key);
 bool ledger_listening(struct ledger *ledger, __u32 key, __u64 now);
 
 /* Decides which dynamic ports are series; the rest goes to "other". Ends idle ones. */
-void ledger_settle(struct ledger *ledger, __u64 now);
+void ledger_update(struct ledger *ledger, __u64 now);
 
 /* Whether key is a series of its own now: its slot is worth keeping. */
-bool ledger_keeps(void *ledger, __u32 key);
+bool ledger_is_active(void *ledger, __u32 key);
 
 /*
  * For another process: ledger_save writes at most ledger_saved_size() bytes, of which
  * ledger_restore makes a fresh ledger go on. `selected`: how many keys ledger_select is ever
- * called with. To be saved after ledger_settle and before ledger_say: what was said may not be
+ * called with. To be saved after ledger_update and before ledger_report: what was said may not be
  * more than what was saved. -ENOMEM.
  */
 size_t ledger_saved_size(const struct ledger_policy *policy, __u32 selected);
@@ -64,17 +65,17 @@ void ledger_save(const struct ledger *ledger, void *to);
 int ledger_restore(struct ledger *ledger, const void *from);
 
 /* One call for each series that is up; totals only ever grow. */
-typedef void ledger_say_fn(void *context, const char *instance, const struct pb_counters *total);
-void ledger_say(struct ledger *ledger, ledger_say_fn *say, void *context);
+typedef void ledger_report_fn(void *context, const char *instance, const struct pb_counters *total);
+void ledger_report(struct ledger *ledger, ledger_report_fn *say, void *context);
 
 /* The interface has gone: its series stop, and keep their totals for its return. */
-void ledger_rest(struct ledger *ledger);
+void ledger_suspend(struct ledger *ledger);
 
 /*
  * The type instance: "tcp-443", "ip-icmp", "udp-other". slot: a fixed slot, or
  * PB_FIXED_SLOTS when key says what it is.
  */
-#define LEDGER_NAME 24
-void ledger_name(char name[LEDGER_NAME], __u32 slot, __u32 key);
+#define SERIES_NAME_SIZE 24
+void series_name(char name[SERIES_NAME_SIZE], __u32 slot, __u32 key);
 
 #endif

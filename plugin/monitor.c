@@ -224,7 +224,7 @@ static void serve_listeners(const struct monitor *monitor, struct interface *int
 
         if (listener->confirmed && (interface->loopback || !listener->loopback) &&
             ledger_listening(interface->ledger, listener->key, now))
-            slots_grant(interface->engine.slots, listener->key);
+            slots_reserve(interface->engine.slots, listener->key);
     }
 }
 
@@ -339,7 +339,7 @@ static int engine_open(struct engine *out, const struct monitor *monitor,
         ephemeral_range(monitor->settings, &first, &last);
         slots_fold(engine.slots, first, last);
         for (__u32 i = 0; i < monitor->settings->ports_number; i++)
-            slots_grant(engine.slots, monitor->settings->ports[i]);
+            slots_reserve(engine.slots, monitor->settings->ports[i]);
         error = meter_attach(engine.meter, link->index);
     }
     if (error) {
@@ -356,11 +356,11 @@ static int engine_open(struct engine *out, const struct monitor *monitor,
 static void book(struct monitor *monitor, struct interface *interface) {
     struct slots *slots = interface->engine.slots;
 
-    meter_read(interface->engine.meter, monitor->counters, slots_number(slots));
-    slots_book(slots, monitor->counters, ledger_book, interface->ledger);
-    ledger_settle(interface->ledger, monotonic());
+    meter_read(interface->engine.meter, monitor->counters, slots_used(slots));
+    slots_account(slots, monitor->counters, ledger_account, interface->ledger);
+    ledger_update(interface->ledger, monotonic());
     save(monitor, interface);
-    slots_release(slots);
+    slots_recycle(slots);
 }
 
 /* ---- interfaces come and go ---- */
@@ -438,7 +438,7 @@ static const struct netlink_link *link_by_index(const struct netlink_link *links
 static void select_ports(const struct monitor *monitor, struct interface *interface) {
     for (__u32 i = 0; i < monitor->settings->ports_number; i++)
         if (ledger_select(interface->ledger, monitor->settings->ports[i]))
-            slots_grant(interface->engine.slots, monitor->settings->ports[i]);
+            slots_reserve(interface->engine.slots, monitor->settings->ports[i]);
 }
 
 /* With the lock. An engine begins or goes on under this name. */
@@ -781,7 +781,7 @@ static void withdraw(struct monitor *monitor, __u64 interval) {
 
     for (struct interface *i = monitor->interfaces; i; i = i->next)
         if (i->engine.meter)
-            waiting += slots_withdraw(i->engine.slots, now);
+            waiting += slots_unlink(i->engine.slots, now);
     if (!waiting)
         return;
     /* Refused (nohz_full, a seccomp filter): time passes instead, an interval alone is no bound. */
@@ -792,7 +792,7 @@ static void withdraw(struct monitor *monitor, __u64 interval) {
     }
     for (struct interface *i = monitor->interfaces; i; i = i->next)
         if (i->engine.meter)
-            slots_passed(i->engine.slots, until);
+            slots_quiesce(i->engine.slots, until);
 }
 
 /* With the lock. Our attachments are where they were, or are put back. */
@@ -816,11 +816,11 @@ static void read_interface(struct monitor *monitor, struct interface *interface)
     select_ports(monitor, interface);
     serve_listeners(monitor, interface); /* before booking: theirs from this read on */
     book(monitor, interface);
-    slots_choose(interface->engine.slots, ledger_keeps, interface->ledger);
+    slots_pick_victims(interface->engine.slots, ledger_is_active, interface->ledger);
 }
 
 struct speaker {
-    monitor_say_fn *say;
+    monitor_report_fn *say;
     void *context;
     const char *interface;
 };
@@ -831,7 +831,7 @@ static void say_series(void *context, const char *instance, const struct pb_coun
     speaker->say(speaker->context, speaker->interface, instance, total);
 }
 
-static void say_interface(struct interface *interface, monitor_say_fn *say, void *context) {
+static void say_interface(struct interface *interface, monitor_report_fn *say, void *context) {
     struct speaker speaker = {.say = say, .context = context, .interface = interface->name};
 
     if (!interface->engine.meter) {
@@ -839,12 +839,12 @@ static void say_interface(struct interface *interface, monitor_say_fn *say, void
             return;
         interface->farewells--;
     }
-    ledger_say(interface->ledger, say_series, &speaker);
+    ledger_report(interface->ledger, say_series, &speaker);
     if (!interface->engine.meter && !interface->farewells)
-        ledger_rest(interface->ledger);
+        ledger_suspend(interface->ledger);
 }
 
-void monitor_read(struct monitor *monitor, __u64 interval, monitor_say_fn *say, void *context) {
+void monitor_read(struct monitor *monitor, __u64 interval, monitor_report_fn *say, void *context) {
     pthread_mutex_lock(&monitor->lock);
     follow_ephemeral_range(monitor);
     look_for_listeners(monitor);

@@ -29,10 +29,10 @@ int monitor_start(struct monitor **out, const struct settings *settings, monitor
 void monitor_stop(struct monitor *monitor);
 
 /* One value list: totals since the daemon began, in bytes and packets. */
-typedef void monitor_say_fn(void *context, const char *interface, const char *instance,
-                            const struct pb_counters *total);
+typedef void monitor_report_fn(void *context, const char *interface, const char *instance,
+                               const struct pb_counters *total);
 
 /* Reads every interface and says every series. interval: nanoseconds between reads. */
-void monitor_read(struct monitor *monitor, __u64 interval, monitor_say_fn *say, void *context);
+void monitor_read(struct monitor *monitor, __u64 interval, monitor_report_fn *say, void *context);
 
 #endif

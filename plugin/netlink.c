@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "array.h"
 #include "tc_portbytes.h"
 
 struct netlink {
@@ -90,26 +91,22 @@ out:
     return result;
 }
 
-/* An array that grows. */
+/* What a dump collects. */
 struct list {
     void *elements;
-    unsigned number, room;
+    unsigned number, capacity;
 };
 
 /* As a netlink callback answers. */
 static int append(struct list *list, const void *element, size_t size) {
-    if (list->number == list->room) {
-        unsigned room = list->room ? list->room * 2 : 32;
-        void *elements = realloc(list->elements, room * size);
+    void *elements = array_grow(list->elements, list->number, &list->capacity, size);
 
-        if (!elements) {
-            errno = ENOMEM;
-            return MNL_CB_ERROR;
-        }
-        list->elements = elements;
-        list->room = room;
+    if (!elements) {
+        errno = ENOMEM;
+        return MNL_CB_ERROR;
     }
-    memcpy((char *)list->elements + list->number++ * size, element, size);
+    list->elements = elements;
+    memcpy((char *)elements + list->number++ * size, element, size);
     return MNL_CB_OK;
 }
 

@@ -8,11 +8,11 @@
 enum state {
     LIVE,      /* dynamic: on the ring or in the table, only the classifier knows which */
     CHOSEN,    /* as live; to be withdrawn at the next read */
-    GRANTED,   /* in the table, by slots_grant */
+    GRANTED,   /* in the table, by slots_reserve */
     WITHDRAWN, /* out of the table, maybe still held by a CPU */
     PASSED,    /* withdrawn, and no CPU holds it any more */
     COUNTED,   /* passed, and its counters were read after that */
-    SPARE,     /* not dynamic: free for slots_grant */
+    SPARE,     /* not dynamic: free for slots_reserve */
 };
 
 #define NO_KEY PB_KEYS
@@ -28,7 +28,7 @@ struct slot {
 
 struct slots {
     struct pb_shared *shared;
-    __u32 dynamic_end; /* behind the last dynamic slot, where those for slots_grant begin */
+    __u32 dynamic_end; /* behind the last dynamic slot, where those for slots_reserve begin */
     __u32 used_end;    /* behind the last slot that ever was in the table */
     __u32 end;
     __u32 fold_first, fold_last; /* ports; first > last: none */
@@ -85,7 +85,7 @@ void slots_free(struct slots *slots) {
     free(slots);
 }
 
-__u32 slots_number(const struct slots *slots) {
+__u32 slots_used(const struct slots *slots) {
     return slots->used_end;
 }
 
@@ -96,7 +96,7 @@ static void assign(struct slots *slots, __u32 key, __u32 to) {
     if (was >= PB_FIXED_SLOTS && was < slots->end && was != to) {
         slots->slot[was].key = key;
         slots->slot[was].state = WITHDRAWN;
-        slots->slot[was].withdrawn_at = 0; /* dated by the next slots_withdraw */
+        slots->slot[was].withdrawn_at = 0; /* dated by the next slots_unlink */
     }
 }
 
@@ -121,7 +121,7 @@ void slots_fold(struct slots *slots, __u32 first, __u32 last) {
     }
 }
 
-bool slots_grant(struct slots *slots, __u32 key) {
+bool slots_reserve(struct slots *slots, __u32 key) {
     if (load(&slots->shared->table[key]) >= slots->dynamic_end)
         return true;
     for (__u32 s = slots->dynamic_end; s < slots->end; s++) {
@@ -140,7 +140,7 @@ bool slots_grant(struct slots *slots, __u32 key) {
     return false;
 }
 
-__u32 slots_withdraw(struct slots *slots, __u64 now) {
+__u32 slots_unlink(struct slots *slots, __u64 now) {
     __u32 waiting = 0;
 
     for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
@@ -165,7 +165,7 @@ __u32 slots_withdraw(struct slots *slots, __u64 now) {
     return waiting;
 }
 
-void slots_passed(struct slots *slots, __u64 until) {
+void slots_quiesce(struct slots *slots, __u64 until) {
     for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
         struct slot *slot = &slots->slot[s];
 
@@ -174,8 +174,8 @@ void slots_passed(struct slots *slots, __u64 until) {
     }
 }
 
-void slots_book(struct slots *slots, const struct pb_counters *counters, slots_book_fn *book,
-                void *context) {
+void slots_account(struct slots *slots, const struct pb_counters *counters, slots_account_fn *book,
+                   void *context) {
     for (__u32 s = 1; s < slots->used_end; s++) {
         const struct pb_counters *now = &counters[s];
         struct slot *slot = &slots->slot[s];
@@ -207,7 +207,7 @@ void slots_book(struct slots *slots, const struct pb_counters *counters, slots_b
     }
 }
 
-void slots_release(struct slots *slots) {
+void slots_recycle(struct slots *slots) {
     struct pb_shared *shared = slots->shared;
 
     for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
@@ -239,7 +239,8 @@ static bool settled(const struct slots *slots, __u32 s) {
            load(&slots->shared->table[slot->key]) == s;
 }
 
-void slots_choose(struct slots *slots, bool (*keep)(void *context, __u32 key), void *context) {
+void slots_pick_victims(struct slots *slots, bool (*keep)(void *context, __u32 key),
+                        void *context) {
     const struct pb_shared *shared = slots->shared;
     __u64 held = 0;
     __u32 busy = 0;
@@ -317,7 +318,7 @@ static void find_dynamic(struct slots *slots) {
     struct pb_shared *shared = slots->shared;
     __u64 tail = shared->tail;
 
-    /* A slot that slots_release had put behind the tail, and maybe the classifier took it. */
+    /* A slot that slots_recycle had put behind the tail, and maybe the classifier took it. */
     if ((load(&shared->ring[tail & (PB_RING - 1)]) &&
          tail - __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE) < PB_RING) ||
         __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE) > tail)

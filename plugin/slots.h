@@ -10,8 +10,8 @@
  * goes the same way, but back to a reserve that the classifier never sees.
  *
  * One read of an object is, in this order:
- *     slots_withdraw, [grace period, slots_passed], the counters, slots_book,
- *     [slots_save], slots_release, slots_choose
+ *     slots_unlink, [grace period, slots_quiesce], the counters, slots_account,
+ *     [slots_save], slots_recycle, slots_pick_victims
  *
  * Not thread-safe among user-space threads: one at a time per object. The
  * classifier runs all the time.
@@ -28,7 +28,7 @@ struct slots;
 
 /*
  * Sets up a fresh, unattached object's memory: fixed slots into the table, dynamic
- * slots (at most PB_DYNAMIC_MAX) onto the ring, `granted` more kept for slots_grant.
+ * slots (at most PB_DYNAMIC_MAX) onto the ring, `granted` more kept for slots_reserve.
  * The memory stays the caller's and must outlive *out. -ENOMEM, -EINVAL.
  */
 int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted);
@@ -36,7 +36,7 @@ void slots_free(struct slots *slots); /* NULL is fine */
 
 /*
  * What another process needs to go on with the same memory: slots_save writes
- * slots_saved_size() bytes. To be called after slots_book and before slots_release: a slot
+ * slots_saved_size() bytes. To be called after slots_account and before slots_recycle: a slot
  * changes its owner only if the counts of the one before are in what was saved.
  */
 size_t slots_saved_size(__u32 dynamic, __u32 granted);
@@ -54,7 +54,7 @@ int slots_restore(struct slots **out, struct pb_shared *shared, __u32 dynamic, _
 __u32 slots_total(__u32 dynamic, __u32 granted);
 
 /* How many of them, from slot 0 on, may have counted something: what a read needs. */
-__u32 slots_number(const struct slots *slots);
+__u32 slots_used(const struct slots *slots);
 
 /*
  * Ports first to last (first > last: none) of every transport count in the ephemeral
@@ -63,37 +63,37 @@ __u32 slots_number(const struct slots *slots);
 void slots_fold(struct slots *slots, __u32 first, __u32 last);
 
 /*
- * Gives key a slot that no scan can take, until slots_choose finds it not kept any
+ * Gives key a slot that no scan can take, until slots_pick_victims finds it not kept any
  * more. False: there is none left. A dynamic slot that key had is withdrawn.
  */
-bool slots_grant(struct slots *slots, __u32 key);
+bool slots_reserve(struct slots *slots, __u32 key);
 
 /*
  * Withdraws the slots chosen at an earlier read. now: monotonic nanoseconds.
  * Returns how many withdrawn slots still wait for their grace period.
  */
-__u32 slots_withdraw(struct slots *slots, __u64 now);
+__u32 slots_unlink(struct slots *slots, __u64 now);
 
 /* A grace period has passed for every slot that was withdrawn at `until` or before. */
-void slots_passed(struct slots *slots, __u64 until);
+void slots_quiesce(struct slots *slots, __u64 until);
 
 /*
  * One call for each slot that carried something since the last read. Fixed slot:
  * `slot` is below PB_FIXED_SLOTS, key and held mean nothing. Dynamic: key, and
  * held = bytes (rx + tx) since the key took this slot, delta included.
  */
-typedef void slots_book_fn(void *context, __u32 slot, __u32 key, __u64 held,
-                           const struct pb_counters *delta);
+typedef void slots_account_fn(void *context, __u32 slot, __u32 key, __u64 held,
+                              const struct pb_counters *delta);
 
 /*
- * counters: the sums over all CPUs of slots_number() slots, read after
- * slots_passed and followed by a full fence.
+ * counters: the sums over all CPUs of slots_used() slots, read after
+ * slots_quiesce and followed by a full fence.
  */
-void slots_book(struct slots *slots, const struct pb_counters *counters, slots_book_fn *book,
-                void *context);
+void slots_account(struct slots *slots, const struct pb_counters *counters, slots_account_fn *book,
+                   void *context);
 
 /* Puts the withdrawn slots on the ring whose grace period came before the counters. */
-void slots_release(struct slots *slots);
+void slots_recycle(struct slots *slots);
 
 /*
  * Takes back what keep() does not want kept: granted slots, and dynamic slots that
@@ -101,6 +101,6 @@ void slots_release(struct slots *slots);
  * carried no more than the mean: new ports must find slots, or a scan would hold
  * them all. They are withdrawn at the next read.
  */
-void slots_choose(struct slots *slots, bool (*keep)(void *context, __u32 key), void *context);
+void slots_pick_victims(struct slots *slots, bool (*keep)(void *context, __u32 key), void *context);
 
 #endif

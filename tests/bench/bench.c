@@ -262,15 +262,15 @@ size_t own_memory(void) {
     return bytes;
 }
 
-static void ours_open(struct ours *ours, __u32 slots_number) {
+static void ours_open(struct ours *ours, __u32 slots_used) {
     struct meter_settings settings = {.link_header = ETH_HLEN,
                                       .port_in = PB_PORT_DESTINATION,
                                       .port_eg = PB_PORT_SOURCE,
                                       .ingress = true,
                                       .egress = true,
-                                      .slots = slots_number};
+                                      .slots = slots_used};
 
-    *ours = (struct ours){.slots_number = slots_number};
+    *ours = (struct ours){.slots_used = slots_used};
     if (meter_open(&ours->meter, "bench", &settings))
         die("the classifier was refused");
     ours->shared = meter_shared(ours->meter);
@@ -291,13 +291,13 @@ void ours_every_port(struct ours *ours, unsigned first, unsigned count) {
 }
 
 __u64 ours_packets(struct ours *ours) {
-    struct pb_counters *counters = calloc(ours->slots_number, sizeof(*counters));
+    struct pb_counters *counters = calloc(ours->slots_used, sizeof(*counters));
     __u64 packets = 0;
 
     if (!counters)
         die("no memory");
-    meter_read(ours->meter, counters, ours->slots_number);
-    for (__u32 i = 0; i < ours->slots_number; i++)
+    meter_read(ours->meter, counters, ours->slots_used);
+    for (__u32 i = 0; i < ours->slots_used; i++)
         packets += counters[i].rx_packets;
     free(counters);
     return packets;

@@ -81,7 +81,7 @@ struct ours {
     struct slots *slots; /* NULL: the table was filled by hand */
     struct pb_shared *shared;
     int ingress;
-    __u32 slots_number;
+    __u32 slots_used;
 };
 
 /*

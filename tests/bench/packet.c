@@ -285,13 +285,13 @@ static bool has(const struct stage *stage, unsigned number, __u64 packets, __u64
 
 /* Whether the classifier has counted exactly this on each port, and nothing else. */
 static bool ours_has(struct ours *ours, unsigned ports, __u64 packets, __u64 bytes) {
-    struct pb_counters *counters = calloc(ours->slots_number, sizeof(*counters));
+    struct pb_counters *counters = calloc(ours->slots_used, sizeof(*counters));
     bool good = true;
 
     if (!counters)
         die("no memory");
-    meter_read(ours->meter, counters, ours->slots_number);
-    for (__u32 i = 0; i < ours->slots_number; i++) {
+    meter_read(ours->meter, counters, ours->slots_used);
+    for (__u32 i = 0; i < ours->slots_used; i++) {
         bool port = i >= PB_FIXED_SLOTS && i < PB_FIXED_SLOTS + ports;
 
         good &= counters[i].rx_packets == (port ? packets : 0);

@@ -98,7 +98,7 @@ static void read_plugin(struct setting *setting) {
 }
 
 static void read_counters(struct setting *setting) {
-    meter_read(setting->plain.meter, setting->counters, setting->plain.slots_number);
+    meter_read(setting->plain.meter, setting->counters, setting->plain.slots_used);
 }
 
 static __u64 sum(const struct setting *setting, const struct value *values) {
@@ -192,7 +192,7 @@ static void prepare(struct setting *setting) {
     setting->textbook =
         sequence_of(bpf_program__fd(setting->stores->progs.textbook), 1, setting->active);
     ours_every_port(&setting->plain, 1, setting->max_ports);
-    setting->counters = calloc(setting->plain.slots_number, sizeof(*setting->counters));
+    setting->counters = calloc(setting->plain.slots_used, sizeof(*setting->counters));
     setting->values = calloc((size_t)4096 * setting->cpus, sizeof(*setting->values));
     setting->keys = calloc(4096, sizeof(*setting->keys));
     if (!setting->counters || !setting->values || !setting->keys)

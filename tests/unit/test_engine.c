@@ -16,7 +16,7 @@
 #include "tap.h"
 
 struct word {
-    char instance[LEDGER_NAME];
+    char instance[SERIES_NAME_SIZE];
     struct pb_counters total;
 };
 
@@ -88,14 +88,14 @@ static void packet(struct engine *engine, unsigned cpu, __u32 key, bool egress, 
 /* One read, as plugin/monitor.c has it. */
 static void read_all(struct engine *engine) {
     engine->now += INTERVAL;
-    if (slots_withdraw(engine->slots, engine->now))
-        slots_passed(engine->slots, engine->now);
+    if (slots_unlink(engine->slots, engine->now))
+        slots_quiesce(engine->slots, engine->now);
     classifier_read(&engine->classifier, engine->sums);
-    slots_book(engine->slots, engine->sums, ledger_book, engine->ledger);
-    slots_release(engine->slots);
-    ledger_settle(engine->ledger, engine->now);
-    slots_choose(engine->slots, ledger_keeps, engine->ledger);
-    ledger_say(engine->ledger, on_say, engine);
+    slots_account(engine->slots, engine->sums, ledger_account, engine->ledger);
+    slots_recycle(engine->slots);
+    ledger_update(engine->ledger, engine->now);
+    slots_pick_victims(engine->slots, ledger_is_active, engine->ledger);
+    ledger_report(engine->ledger, on_say, engine);
 }
 
 static bool said_is_sent(const struct engine *engine) {
@@ -150,7 +150,7 @@ static void test_scan(void) {
 /* A port that listens now has a series and a slot of its own, as in plugin/monitor.c. */
 static void listening(struct engine *engine, __u32 key) {
     if (ledger_listening(engine->ledger, key, engine->now))
-        slots_grant(engine->slots, key);
+        slots_reserve(engine->slots, key);
 }
 
 static void test_everything(__u32 top, __u64 idle_timeout, const char *what) {
@@ -181,7 +181,7 @@ static void test_everything(__u32 top, __u64 idle_timeout, const char *what) {
             if (random_once_in(&random, 50)) { /* the interface goes, and comes back */
                 read_all(engine);
                 wrong += !said_is_sent(engine);
-                ledger_rest(engine->ledger);
+                ledger_suspend(engine->ledger);
             }
         }
         read_all(engine);

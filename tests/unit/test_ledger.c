@@ -22,7 +22,7 @@
 #define WORDS 512
 
 struct word {
-    char instance[LEDGER_NAME];
+    char instance[SERIES_NAME_SIZE];
     struct pb_counters total;
 };
 
@@ -40,7 +40,7 @@ static void on_say(void *context, const char *instance, const struct pb_counters
 
     if (to->words == WORDS)
         abort();
-    snprintf(to->word[to->words].instance, LEDGER_NAME, "%s", instance);
+    snprintf(to->word[to->words].instance, SERIES_NAME_SIZE, "%s", instance);
     to->word[to->words++].total = *total;
 }
 
@@ -67,11 +67,11 @@ static void end(void) {
 
 static void say(void) {
     book.words = 0;
-    ledger_say(book.ledger, on_say, &book);
+    ledger_report(book.ledger, on_say, &book);
 }
 
 static void settle(void) {
-    ledger_settle(book.ledger, book.now);
+    ledger_update(book.ledger, book.now);
 }
 
 /* The end of a read; the next one is an interval away. */
@@ -86,7 +86,7 @@ static void bring(__u32 slot, __u32 key, __u64 held, __u64 bytes) {
     struct pb_counters delta = {
         .rx_bytes = bytes - bytes / 4, .rx_packets = 2, .tx_bytes = bytes / 4, .tx_packets = 1};
 
-    ledger_book(book.ledger, slot, key, held, &delta);
+    ledger_account(book.ledger, slot, key, held, &delta);
 }
 
 /* A port whose slot it has taken in this read. */
@@ -116,8 +116,8 @@ static void test_nothing(void) {
     begin(10000, 16);
     settle_and_say();
     is_u64(book.words, 0, "a fresh ledger says nothing");
-    ok(!ledger_keeps(book.ledger, TCP(80)), "and keeps no port");
-    ok(!ledger_keeps(book.ledger, PB_KEY_NONIP) && !ledger_keeps(book.ledger, PB_KEYS),
+    ok(!ledger_is_active(book.ledger, TCP(80)), "and keeps no port");
+    ok(!ledger_is_active(book.ledger, PB_KEY_NONIP) && !ledger_is_active(book.ledger, PB_KEYS),
        "nor what is no port");
     end();
     ledger_free(NULL);
@@ -129,7 +129,7 @@ static void test_zero_first(void) {
     bring_port(TCP(80), 1000);
     settle_and_say();
     is_u64(said("tcp-80"), 0, "a new series says 0 first");
-    ok(ledger_keeps(book.ledger, TCP(80)), "its port is kept");
+    ok(ledger_is_active(book.ledger, TCP(80)), "its port is kept");
     settle_and_say();
     is_u64(said("tcp-80"), 1000, "the next read says it, without new packets too");
     bring_port(TCP(80), 103);
@@ -156,8 +156,8 @@ static void test_all_fields(void) {
     struct pb_counters delta = {3, 5, 7, 11};
 
     begin(0, 16);
-    ledger_book(book.ledger, DYNAMIC, TCP(80), 10, &delta);
-    ledger_book(book.ledger, PB_SLOT_NONIP, PB_KEYS, 0, &delta);
+    ledger_account(book.ledger, DYNAMIC, TCP(80), 10, &delta);
+    ledger_account(book.ledger, PB_SLOT_NONIP, PB_KEYS, 0, &delta);
     settle_and_say();
     settle_and_say();
     ok(book.words == 2 && !memcmp(&book.word[0].total, &delta, sizeof(delta)) &&
@@ -187,9 +187,9 @@ static void test_packets_without_bytes(void) {
     struct pb_counters delta = {.tx_packets = 1};
 
     begin(10000, 16);
-    ledger_book(book.ledger, PB_SLOT_OTHER(PB_TCP), PB_KEYS, 0, &delta);
+    ledger_account(book.ledger, PB_SLOT_OTHER(PB_TCP), PB_KEYS, 0, &delta);
     settle_and_say();
-    ledger_book(book.ledger, PB_SLOT_OTHER(PB_TCP), PB_KEYS, 0, &delta);
+    ledger_account(book.ledger, PB_SLOT_OTHER(PB_TCP), PB_KEYS, 0, &delta);
     settle_and_say();
     is_u64(book.word[0].total.tx_packets, 2, "packets without bytes are said, too");
     end();
@@ -203,7 +203,7 @@ static void test_min_bytes(void) {
     bring_port(TCP(2), 10000);
     bring_port(TCP(3), 10001);
     settle_and_say();
-    ok(said("tcp-1") == SILENT && !ledger_keeps(book.ledger, TCP(1)),
+    ok(said("tcp-1") == SILENT && !ledger_is_active(book.ledger, TCP(1)),
        "one byte below MinBytes: no series");
     is_u64(said("tcp-2"), 0, "exactly MinBytes: a series");
     is_u64(said("tcp-3"), 0, "more: a series");
@@ -237,7 +237,7 @@ static void test_min_bytes_zero(void) {
     struct pb_counters packet = {.rx_packets = 1};
 
     begin(0, 16);
-    ledger_book(book.ledger, DYNAMIC, TCP(80), 0, &packet);
+    ledger_account(book.ledger, DYNAMIC, TCP(80), 0, &packet);
     settle_and_say();
     is_u64(said("tcp-80"), 0, "MinBytes 0: any packet makes a series");
     is_u64(book.words, 1, "and nothing is in other");
@@ -302,7 +302,8 @@ static void test_limit(void) {
     ok(said("tcp-2") == 0 && said("tcp-4") == 0 && said("tcp-5") == 0,
        "more ports than may become series: the busiest do");
     ok(said("tcp-1") == SILENT && said("tcp-3") == SILENT, "the others don't");
-    ok(ledger_keeps(book.ledger, TCP(5)) && !ledger_keeps(book.ledger, TCP(3)), "and aren't kept");
+    ok(ledger_is_active(book.ledger, TCP(5)) && !ledger_is_active(book.ledger, TCP(3)),
+       "and aren't kept");
     is_u64(captured.number, 1, "which is said");
     ok(captured.priority[0] == LOG_WARNING && strstr(captured.line[0], "eth0") &&
            strstr(captured.line[0], "3 ") && strstr(captured.line[0], "Port") &&
@@ -334,7 +335,7 @@ static void test_limit_exact(void) {
     settle_and_say();
     is_u64(book.words, 3, "exactly as many ports as may become series do");
     is_u64(captured.number, 1, "and with the last one the limit is said");
-    ledger_rest(book.ledger);
+    ledger_suspend(book.ledger);
     for (__u32 port = 1; port <= 3; port++)
         bring_port(TCP(port), 1000);
     settle_and_say();
@@ -352,12 +353,12 @@ static void test_limit_is_of_one_interface(void) {
     if (ledger_new(&second, "eth1", &policy))
         abort();
     bring_port(TCP(1), 100);
-    ledger_book(second, DYNAMIC, TCP(2), 100, &delta);
+    ledger_account(second, DYNAMIC, TCP(2), 100, &delta);
     settle_and_say();
     is_u64(captured.number, 0, "the limit is each interface's own");
-    ledger_settle(second, book.now);
+    ledger_update(second, book.now);
     book.words = 0;
-    ledger_say(second, on_say, &book);
+    ledger_report(second, on_say, &book);
     ok(said("tcp-2") == 0 && captured.number == 1 && strstr(captured.line[0], "eth1"),
        "and names it");
     ledger_free(second);
@@ -373,10 +374,10 @@ static void test_rest(void) {
     bring(PB_SLOT_NONIP, PB_KEYS, 0, 101);
     settle_and_say();
     settle_and_say();
-    ledger_rest(book.ledger);
+    ledger_suspend(book.ledger);
     settle_and_say();
     is_u64(book.words, 0, "at rest no series says anything");
-    ok(!ledger_keeps(book.ledger, TCP(80)), "nor is a port kept");
+    ok(!ledger_is_active(book.ledger, TCP(80)), "nor is a port kept");
 
     bring_port(TCP(80), 3000);
     bring(PB_SLOT_NONIP, PB_KEYS, 0, 103);
@@ -384,7 +385,7 @@ static void test_rest(void) {
     ok(said("tcp-80") == 5000 && said("nonip") == 101,
        "on return a series says its old total first");
     is_u64(said("tcp-81"), SILENT, "one that carries nothing does not return");
-    ok(ledger_keeps(book.ledger, TCP(80)) && !ledger_keeps(book.ledger, TCP(81)),
+    ok(ledger_is_active(book.ledger, TCP(80)) && !ledger_is_active(book.ledger, TCP(81)),
        "a port is kept as soon as its series is up");
     settle_and_say();
     ok(said("tcp-80") == 8000 && said("nonip") == 204, "and what the return brought after it");
@@ -406,7 +407,7 @@ static void test_rest_while_late(void) {
     begin(0, 16);
     bring_port(TCP(80), 5000);
     settle_and_say();
-    ledger_rest(book.ledger); /* 0 was said, 5000 not yet */
+    ledger_suspend(book.ledger); /* 0 was said, 5000 not yet */
     settle_and_say();
     is_u64(book.words, 0, "a series at rest says nothing, what is late included");
     bring_port(TCP(80), 103);
@@ -418,7 +419,7 @@ static void test_rest_while_late(void) {
     begin(0, 16);
     bring_port(TCP(80), 5000);
     settle();
-    ledger_rest(book.ledger); /* before its first word */
+    ledger_suspend(book.ledger); /* before its first word */
     bring_port(TCP(80), 103);
     settle_and_say();
     is_u64(said("tcp-80"), 0, "a series that never said anything says 0 first on return");
@@ -436,7 +437,7 @@ static void listening(__u32 key) {
 static void test_selected(void) {
     begin(10000, 16);
     ok(ledger_select(book.ledger, TCP(443)), "a port can be selected");
-    ok(ledger_keeps(book.ledger, TCP(443)), "and is kept at once");
+    ok(ledger_is_active(book.ledger, TCP(443)), "and is kept at once");
     settle_and_say();
     is_u64(said("tcp-443"), 0, "its series is there from the first read, at 0");
     is_u64(book.words, 1, "and no other");
@@ -482,7 +483,7 @@ static void test_selected_again(void) {
     bring_port(TCP(80), 1000);
     settle_and_say();
     settle_and_say();
-    ledger_rest(book.ledger);
+    ledger_suspend(book.ledger);
     ledger_select(book.ledger, TCP(80)); /* as is done whenever the interface comes */
     bring_port(TCP(80), 103);
     settle_and_say();
@@ -506,7 +507,7 @@ static void test_listening(void) {
     listening(TCP(22));
     settle_and_say();
     is_u64(said("tcp-22"), 0, "a listening port is a series at once, at 0");
-    ok(ledger_keeps(book.ledger, TCP(22)), "and kept");
+    ok(ledger_is_active(book.ledger, TCP(22)), "and kept");
     for (int reads = 0; reads < 20; reads++) {
         listening(TCP(22));
         settle_and_say();
@@ -543,7 +544,7 @@ static void test_socket_closed(void) {
         reads++;
     } while (said("tcp-22") != SILENT && reads < 100);
     is_u64(reads, TIMEOUT / INTERVAL, "IdleTimeout after the socket closed the series ends");
-    ok(!ledger_keeps(book.ledger, TCP(22)), "and its port is not kept");
+    ok(!ledger_is_active(book.ledger, TCP(22)), "and its port is not kept");
 
     listening(TCP(22));
     bring_port(TCP(22), 103);
@@ -624,8 +625,8 @@ static void test_idle(void) {
         reads++;
     } while (said("tcp-80") != SILENT && reads < 100);
     is_u64(reads, TIMEOUT / INTERVAL, "a busy port ends IdleTimeout after its last packet");
-    ok(!ledger_keeps(book.ledger, TCP(80)), "and is not kept");
-    ok(said("tcp-81") == 20000 + TIMEOUT / INTERVAL && ledger_keeps(book.ledger, TCP(81)),
+    ok(!ledger_is_active(book.ledger, TCP(80)), "and is not kept");
+    ok(said("tcp-81") == 20000 + TIMEOUT / INTERVAL && ledger_is_active(book.ledger, TCP(81)),
        "one with a packet now and then does not");
     is_u64(said("nonip"), 1, "buckets never end");
     bring_port(TCP(80), 9999);
@@ -668,7 +669,7 @@ static void test_top(void) {
     settle_and_say();
     ok(said("tcp-2") == 0 && said("tcp-3") == 0 && said("tcp-1") == SILENT,
        "TopPorts 2: of three the two busiest are series");
-    ok(ledger_keeps(book.ledger, TCP(2)) && !ledger_keeps(book.ledger, TCP(1)),
+    ok(ledger_is_active(book.ledger, TCP(2)) && !ledger_is_active(book.ledger, TCP(1)),
        "only they are kept");
     bring_port(TCP(2), 3000);
     bring_port(TCP(3), 2000);
@@ -687,7 +688,8 @@ static void test_top(void) {
     settle_and_say();
     ok(said("tcp-4") == 0 && said("tcp-3") == SILENT && said("tcp-2") == 12000,
        "one more than twice as busy does: the weakest's");
-    ok(ledger_keeps(book.ledger, TCP(4)) && !ledger_keeps(book.ledger, TCP(3)), "and is kept");
+    ok(ledger_is_active(book.ledger, TCP(4)) && !ledger_is_active(book.ledger, TCP(3)),
+       "and is kept");
     settle_and_say();
     ok(said("tcp-4") == 4002 && said("tcp-other") == 1000 + 4000 + 2000,
        "what the weakest brought in that read is in other");
@@ -744,7 +746,7 @@ static void test_top_displaces_newcomer(void) {
     is_u64(said("tcp-1"), 1000, "what it brought is said, whoever wants its place");
     bring_port(TCP(2), 7000);
     settle_and_say();
-    ok(!ledger_keeps(book.ledger, TCP(1)) && said("tcp-1") == SILENT, "and then no more");
+    ok(!ledger_is_active(book.ledger, TCP(1)) && said("tcp-1") == SILENT, "and then no more");
     settle_and_say();
     is_u64(said("tcp-2"), 7000, "the other goes on");
     is_u64(said("tcp-other"), 5000, "and what it brought before its time is in other");
@@ -935,17 +937,17 @@ static void judge_all(struct verdict *verdict, struct life *life) {
     static const char *const transports[] = {"tcp", "udp", "sctp"};
     struct pb_counters sum = {0};
     unsigned words = 0;
-    char name[LEDGER_NAME];
+    char name[SERIES_NAME_SIZE];
 
     for (__u32 port = 0; port < MODEL_PORTS; port++) {
         __u32 key = model_key(port);
 
         snprintf(name, sizeof(name), "%s-%u", transports[key / PB_PORTS], key % PB_PORTS);
         words += judge(verdict, &life->model.port[port], name, &life->last_port[port], &sum);
-        verdict->keeps_wrong += ledger_keeps(book.ledger, key) != life->model.port[port].up;
+        verdict->keeps_wrong += ledger_is_active(book.ledger, key) != life->model.port[port].up;
     }
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++) {
-        ledger_name(name, slot, PB_KEYS);
+        series_name(name, slot, PB_KEYS);
         words += judge(verdict, &life->model.fixed[slot], name, &life->last_fixed[slot], &sum);
     }
     verdict->extra += words != book.words; /* or twice */
@@ -968,7 +970,7 @@ static void life_book_fixed(struct life *life, __u32 slot) {
     struct pb_counters delta = random_delta(life);
 
     add(&life->model.all, &delta);
-    ledger_book(book.ledger, slot, PB_KEYS, 0, &delta);
+    ledger_account(book.ledger, slot, PB_KEYS, 0, &delta);
     model_credit(&life->model.fixed[slot], &delta);
 }
 
@@ -979,7 +981,7 @@ static void life_book_port(struct life *life, __u32 port, __u64 more_held) {
     if (life->model.min_bytes && random_once_in(&life->random, 10))
         held = life->model.min_bytes - random_below(&life->random, 2); /* the edge */
     add(&life->model.all, &delta);
-    ledger_book(book.ledger, DYNAMIC + port, model_key(port), held, &delta);
+    ledger_account(book.ledger, DYNAMIC + port, model_key(port), held, &delta);
     model_book(&life->model, port, held, &delta);
 }
 
@@ -1013,7 +1015,7 @@ static void life_read(struct verdict *verdict, struct life *life) {
 static void life_rest(struct verdict *verdict, struct life *life) {
     if (life->patient)
         life_read(verdict, life);
-    ledger_rest(book.ledger);
+    ledger_suspend(book.ledger);
     for (__u32 port = 0; port < MODEL_PORTS; port++)
         life->model.port[port].up = false;
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
@@ -1139,9 +1141,9 @@ static void test_random_coming_and_going(void) {
                 __u32 port = random_below(&random, MODEL_PORTS);
 
                 /* Listening ones are UDP, so that TCP is what TopPorts limits. */
-                ledger_book(book.ledger, DYNAMIC,
-                            port < 10 ? PB_KEY(PB_UDP, port) : PB_KEY(PB_TCP, port), delta.rx_bytes,
-                            &delta);
+                ledger_account(book.ledger, DYNAMIC,
+                               port < 10 ? PB_KEY(PB_UDP, port) : PB_KEY(PB_TCP, port),
+                               delta.rx_bytes, &delta);
                 add(&all, &delta);
             }
             settle_and_say();
@@ -1156,7 +1158,7 @@ static void test_random_coming_and_going(void) {
                 last[known] = book.word[i];
             }
             for (__u32 port = 10; port < MODEL_PORTS; port++)
-                up += ledger_keeps(book.ledger, PB_KEY(PB_TCP, port));
+                up += ledger_is_active(book.ledger, PB_KEY(PB_TCP, port));
             crowded += top && up > top;
             ended += series > book.words;
             if (n % 5 == 4) {
@@ -1197,21 +1199,21 @@ static const struct {
 #define KEYWORDS (sizeof(keywords) / sizeof(keywords[0]))
 
 static const char *fixed_name(__u32 slot) {
-    static char name[LEDGER_NAME];
+    static char name[SERIES_NAME_SIZE];
 
-    ledger_name(name, slot, PB_KEYS);
+    series_name(name, slot, PB_KEYS);
     return name;
 }
 
 static const char *port_name(__u32 transport, __u32 port) {
-    static char name[LEDGER_NAME];
+    static char name[SERIES_NAME_SIZE];
 
-    ledger_name(name, PB_FIXED_SLOTS, PB_KEY(transport, port));
+    series_name(name, PB_FIXED_SLOTS, PB_KEY(transport, port));
     return name;
 }
 
 static void test_names(void) {
-    static char all[PB_FIXED_SLOTS][LEDGER_NAME];
+    static char all[PB_FIXED_SLOTS][SERIES_NAME_SIZE];
     unsigned same = 0, numeric = 0, bad = 0;
     bool has_keyword[PB_PROTOCOLS] = {false};
 
@@ -1223,7 +1225,7 @@ static void test_names(void) {
     is_text(fixed_name(PB_SLOT_EPHEMERAL(PB_SCTP)), "sctp-ephemeral", "ephemeral ports of SCTP");
     is_text(fixed_name(PB_SLOT_NONIP), "nonip", "what is not IP");
     for (unsigned i = 0; i < KEYWORDS; i++) {
-        char expected[LEDGER_NAME];
+        char expected[SERIES_NAME_SIZE];
 
         snprintf(expected, sizeof(expected), "ip-%s", keywords[i].keyword);
         is_text(fixed_name(PB_SLOT_IP(keywords[i].protocol)), expected, "protocol %u by keyword",
@@ -1235,7 +1237,7 @@ static void test_names(void) {
     is_text(fixed_name(PB_SLOT_IP(255)), "ip-255", "and the last");
     has_keyword[135] = true; /* "Mobility Header": no keyword that could be part of a name */
     for (__u32 protocol = 0; protocol < PB_PROTOCOLS; protocol++) {
-        char expected[LEDGER_NAME];
+        char expected[SERIES_NAME_SIZE];
 
         snprintf(expected, sizeof(expected), "ip-%u", protocol);
         numeric +=
@@ -1244,7 +1246,7 @@ static void test_names(void) {
     is_u64(numeric, 0, "all protocols without a keyword are named by number");
 
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++) {
-        ledger_name(all[slot], slot, PB_KEYS);
+        series_name(all[slot], slot, PB_KEYS);
         bad += strspn(all[slot], "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(all[slot]);
         for (__u32 before = 1; before < slot; before++)
             same += !strcmp(all[slot], all[before]);

@@ -171,17 +171,17 @@ static void book_ports(struct ledger *ledger, __u32 ports, __u64 *all) {
     for (__u32 port = 0; port < ports; port++) {
         struct pb_counters delta = {.rx_bytes = 1009 + port, .rx_packets = 1};
 
-        ledger_book(ledger, PB_FIXED_SLOTS, PB_KEY(port % PB_TRANSPORTS, port), delta.rx_bytes,
-                    &delta);
+        ledger_account(ledger, PB_FIXED_SLOTS, PB_KEY(port % PB_TRANSPORTS, port), delta.rx_bytes,
+                       &delta);
         *all += delta.rx_bytes;
     }
-    ledger_settle(ledger, 1);
+    ledger_update(ledger, 1);
 }
 
 static void say_all(struct ledger *ledger) {
     for (int reads = 0; reads < 2; reads++) {
         sum = words = 0;
-        ledger_say(ledger, on_say, NULL);
+        ledger_report(ledger, on_say, NULL);
     }
 }
 
@@ -234,10 +234,10 @@ static void test_ledger_policy(void) {
     memory_for(0);
     selected = ledger_select(ledger, PB_KEY(PB_TCP, 443));
     listens = ledger_listening(ledger, PB_KEY(PB_TCP, 22), 1);
-    ledger_book(ledger, PB_FIXED_SLOTS, PB_KEY(PB_TCP, 443), 101, &delta);
+    ledger_account(ledger, PB_FIXED_SLOTS, PB_KEY(PB_TCP, 443), 101, &delta);
     memory_is_back();
     ok(!selected && !listens, "a selected or listening port that finds no memory is refused");
-    ledger_settle(ledger, 1);
+    ledger_update(ledger, 1);
     say_all(ledger);
     ok(sum == 101 && words == 1, "its packets are in other");
     ok(ledger_select(ledger, PB_KEY(PB_TCP, 443)) &&

@@ -29,7 +29,7 @@ struct object {
     struct slots *slots;
     struct pb_counters *sums;
     __u64 now;
-    __u32 kept; /* the key that slots_choose shall keep */
+    __u32 kept; /* the key that slots_pick_victims shall keep */
     struct booking booking[BOOKINGS];
     unsigned bookings; /* of the last read */
 };
@@ -87,25 +87,25 @@ static bool keep(void *context, __u32 key) {
 }
 
 static __u32 withdraw(struct object *object) {
-    return slots_withdraw(object->slots, ++object->now);
+    return slots_unlink(object->slots, ++object->now);
 }
 
 static void passed(struct object *object) {
-    slots_passed(object->slots, object->now);
+    slots_quiesce(object->slots, object->now);
 }
 
 static void book(struct object *object) {
     object->bookings = 0;
     classifier_read(&object->classifier, object->sums);
-    slots_book(object->slots, object->sums, on_book, object);
+    slots_account(object->slots, object->sums, on_book, object);
 }
 
 static void release(struct object *object) {
-    slots_release(object->slots);
+    slots_recycle(object->slots);
 }
 
 static void choose(struct object *object) {
-    slots_choose(object->slots, keep, object);
+    slots_pick_victims(object->slots, keep, object);
 }
 
 /* A whole read, with a grace period. */
@@ -166,7 +166,7 @@ static void test_new(void) {
     ok(true, "freeing no slots is fine");
 
     is_u64(slots_total(56, 7), PB_FIXED_SLOTS + 56 + 7, "all kinds of slots are in the total");
-    is_u64(slots_number(object.slots), PB_FIXED_SLOTS + 56,
+    is_u64(slots_used(object.slots), PB_FIXED_SLOTS + 56,
            "those that can count are fixed and dynamic ones");
     for (__u32 protocol = 0; protocol < PB_PROTOCOLS; protocol++)
         wrong += shared->table[PB_KEY_IP(protocol)] != PB_SLOT_IP(protocol);
@@ -343,7 +343,7 @@ static void test_not_before_grace(void) {
     withdraw(&object);
     withdrawn_at = object.now;
     for (int reads = 0; reads < 5; reads++) { /* the kernel refuses a grace period */
-        slots_passed(object.slots, withdrawn_at - 1);
+        slots_quiesce(object.slots, withdrawn_at - 1);
         book(&object);
         release(&object);
         choose(&object);
@@ -356,7 +356,7 @@ static void test_not_before_grace(void) {
     count(&object, slot, 103); /* the CPU that held it all the time */
     book(&object);
     is_u64(booking_of(&object, slot).key, key, "what it counts meanwhile is its old port's");
-    slots_passed(object.slots, withdrawn_at);
+    slots_quiesce(object.slots, withdrawn_at);
     book(&object);
     release(&object);
     is_u64(place_of(&object, slot), ON_RING,
@@ -614,13 +614,13 @@ static void test_grant(void) {
 
     object_new_granting(&object, 4, 2);
     object.kept = key;
-    ok(slots_grant(object.slots, key), "a slot is granted");
+    ok(slots_reserve(object.slots, key), "a slot is granted");
     slot = slot_of(&object, key);
     is_u64(slot, FIRST + 4, "behind those that the classifier gives out");
-    is_u64(slots_number(object.slots), FIRST + 5, "a read has to read it now");
-    ok(slots_grant(object.slots, key) && slot_of(&object, key) == slot,
+    is_u64(slots_used(object.slots), FIRST + 5, "a read has to read it now");
+    ok(slots_reserve(object.slots, key) && slot_of(&object, key) == slot,
        "granted again, it is the same one");
-    is_u64(slots_number(object.slots), FIRST + 5, "and no other");
+    is_u64(slots_used(object.slots), FIRST + 5, "and no other");
     is_u64(packet(&object, key, 101), slot, "the port counts in it");
     book(&object);
     booking = booking_of(&object, slot);
@@ -630,12 +630,12 @@ static void test_grant(void) {
     for (int reads = 0; reads < 5; reads++)
         whole_read(&object);
     is_u64(slot_of(&object, key), slot, "as long as it is kept it keeps its slot, idle or not");
-    ok(slots_grant(object.slots, second) && slot_of(&object, second) == FIRST + 5,
+    ok(slots_reserve(object.slots, second) && slot_of(&object, second) == FIRST + 5,
        "the next port is granted the next one");
-    ok(!slots_grant(object.slots, PB_KEY(PB_TCP, 22)), "more than there are: refused");
+    ok(!slots_reserve(object.slots, PB_KEY(PB_TCP, 22)), "more than there are: refused");
     is_u64(slot_of(&object, PB_KEY(PB_TCP, 22)), 0, "and nothing is changed");
-    ok(slots_grant(object.slots, key), "a port that has one is not refused");
-    is_u64(slots_number(object.slots), slots_total(4, 2), "all slots may count now");
+    ok(slots_reserve(object.slots, key), "a port that has one is not refused");
+    is_u64(slots_used(object.slots), slots_total(4, 2), "all slots may count now");
     object_free(&object);
 }
 
@@ -645,7 +645,7 @@ static void test_scan_takes_no_granted_slot(void) {
 
     object_new_granting(&object, 4, 4);
     object.kept = PB_KEY(PB_TCP, 443);
-    slots_grant(object.slots, PB_KEY(PB_TCP, 443));
+    slots_reserve(object.slots, PB_KEY(PB_TCP, 443));
     for (__u32 port = 1000; port < 3000; port++) {
         taken += packet(&object, PB_KEY(PB_TCP, port), 60) >= FIRST + 4;
         if (port % 10 == 0)
@@ -653,7 +653,8 @@ static void test_scan_takes_no_granted_slot(void) {
     }
     is_u64(taken, 0, "a scan takes no slot that is for granting");
     is_u64(packet(&object, PB_KEY(PB_TCP, 443), 60), FIRST + 4, "and none that is granted");
-    ok(slots_grant(object.slots, PB_KEY(PB_TCP, 22)), "in the midst of one, a slot can be granted");
+    ok(slots_reserve(object.slots, PB_KEY(PB_TCP, 22)),
+       "in the midst of one, a slot can be granted");
     object_free(&object);
 }
 
@@ -662,7 +663,7 @@ static void test_no_dynamic_slots(void) {
 
     object_new_granting(&object, 0, 1);
     object.kept = PB_KEY(PB_TCP, 443);
-    slots_grant(object.slots, PB_KEY(PB_TCP, 443));
+    slots_reserve(object.slots, PB_KEY(PB_TCP, 443));
     is_u64(packet(&object, PB_KEY(PB_TCP, 443), 101), FIRST,
            "without dynamic slots a port can be granted one");
     is_u64(packet(&object, PB_KEY(PB_TCP, 80), 103), PB_SLOT_OTHER(PB_TCP), "all others are other");
@@ -681,7 +682,7 @@ static void test_grant_displaces(void) {
     object.kept = key;
     old = packet(&object, key, 101);
     held = look_up(&object, key);
-    slots_grant(object.slots, key);
+    slots_reserve(object.slots, key);
     new = packet(&object, key, 103);
     ok(old < FIRST + 4 && new == FIRST + 4, "a port with a dynamic slot gets the granted one");
     is_u64(place_of(&object, old), NOWHERE, "its dynamic slot is withdrawn");
@@ -707,7 +708,7 @@ static void test_granted_slot_returns(void) {
 
     object_new_granting(&object, 4, 1);
     object.kept = key;
-    slots_grant(object.slots, key);
+    slots_reserve(object.slots, key);
     slot = packet(&object, key, 101);
     whole_read(&object);
     packet(&object, key, 103);
@@ -715,21 +716,21 @@ static void test_granted_slot_returns(void) {
     object.kept = NOT_KEPT;
     whole_read(&object);
     is_u64(slot_of(&object, key), 0, "not kept any more, it is taken back, busy or not");
-    ok(!slots_grant(object.slots, next), "but not granted again yet");
+    ok(!slots_reserve(object.slots, next), "but not granted again yet");
     count(&object, held, 107);
     book(&object);
     booking = booking_of(&object, slot);
     ok(booking.key == key && booking.delta.rx_bytes == 107 && booking.held == 311,
        "what a CPU still counts in it is its port's");
     release(&object);
-    ok(!slots_grant(object.slots, next), "nor without a grace period");
+    ok(!slots_reserve(object.slots, next), "nor without a grace period");
     is_u64(withdraw(&object), 1, "for which it waits");
     passed(&object);
-    ok(!slots_grant(object.slots, next), "nor before the counters were read after that");
+    ok(!slots_reserve(object.slots, next), "nor before the counters were read after that");
     book(&object);
     release(&object);
     is_u64(place_of(&object, slot), NOWHERE, "it never comes to the ring");
-    ok(slots_grant(object.slots, next) && slot_of(&object, next) == slot,
+    ok(slots_reserve(object.slots, next) && slot_of(&object, next) == slot,
        "but is granted to another port");
     packet(&object, next, 109);
     book(&object);
@@ -747,7 +748,7 @@ static void test_grant_in_fold(void) {
     object_new_granting(&object, 4, 2);
     object.kept = key;
     slots_fold(object.slots, 32768, 60999);
-    slots_grant(object.slots, key);
+    slots_reserve(object.slots, key);
     slot = packet(&object, key, 101);
     is_u64(slot, FIRST + 4, "a port in the range can be granted a slot");
     slots_fold(object.slots, 1, 0);
@@ -759,7 +760,7 @@ static void test_grant_in_fold(void) {
     choose(&object);
     is_u64(slot_of(&object, key), PB_SLOT_EPHEMERAL(PB_TCP), "taken back, the port is folded too");
 
-    slots_grant(object.slots, key);
+    slots_reserve(object.slots, key);
     slots_fold(object.slots, 1, 0);
     choose(&object);
     is_u64(slot_of(&object, key), 0, "or counts as any port when the range has gone");

@@ -229,7 +229,7 @@ static void small_policy(struct small *small, __u32 key) {
     if (random_once_in(&small->random, 32)) { /* slow */
         first = random_below(&small->random, SMALL_PORTS * 13);
         slots_fold(small->slots, first, first + random_below(&small->random, 200));
-    } else if (slots_grant(small->slots, key) && *entry != before) {
+    } else if (slots_reserve(small->slots, key) && *entry != before) {
         small->classifier.takes[*entry]++; /* a new owner */
     }
 }
@@ -314,19 +314,19 @@ struct waiting {
 };
 
 static void small_read(struct small *small, bool membarrier, struct waiting *waiting) {
-    __u32 waits = slots_withdraw(small->slots, ++small->now);
+    __u32 waits = slots_unlink(small->slots, ++small->now);
     struct places places = count_places(&small->classifier, SMALL_DYNAMIC);
 
     /* A granted slot that is absent may be withdrawn, or never have been granted. */
     small->wrong_place += !places.good || waits < places.dynamic_absent ||
                           waits > places.dynamic_absent + places.granted_absent;
     if (no_grace) {
-        slots_passed(small->slots, small->now);
+        slots_quiesce(small->slots, small->now);
     } else if (membarrier) {
         small_steps(small, 3);
         if (waits) {
             small_grace(small);
-            slots_passed(small->slots, small->now);
+            slots_quiesce(small->slots, small->now);
         }
     } else {
         bool done = true;
@@ -334,7 +334,7 @@ static void small_read(struct small *small, bool membarrier, struct waiting *wai
         for (unsigned cpu = 0; cpu < SMALL_CPUS; cpu++)
             done &= small->cpu[cpu].finished > waiting->finished[cpu];
         if (done) {
-            slots_passed(small->slots, waiting->time);
+            slots_quiesce(small->slots, waiting->time);
             waiting->time = small->now;
             for (unsigned cpu = 0; cpu < SMALL_CPUS; cpu++)
                 waiting->finished[cpu] = small->cpu[cpu].finished;
@@ -342,11 +342,11 @@ static void small_read(struct small *small, bool membarrier, struct waiting *wai
     }
     small_read_counters(small);
     small_steps(small, 3);
-    slots_book(small->slots, small->sums, small_book, small);
+    slots_account(small->slots, small->sums, small_book, small);
     small_steps(small, 3);
-    slots_release(small->slots);
+    slots_recycle(small->slots);
     small_steps(small, 3);
-    slots_choose(small->slots, small_keep, small);
+    slots_pick_victims(small->slots, small_keep, small);
     small->wrong_place += !count_places(&small->classifier, SMALL_DYNAMIC).good;
 }
 
@@ -364,19 +364,19 @@ static void small_settle(struct small *small) {
         while (small->cpu[cpu].stage != IDLE)
             small_cpu_step(small, cpu);
     for (int reads = 0; reads < 4; reads++) {
-        slots_withdraw(small->slots, ++small->now);
-        slots_passed(small->slots, small->now);
+        slots_unlink(small->slots, ++small->now);
+        slots_quiesce(small->slots, small->now);
         classifier_read(&small->classifier, small->sums);
-        slots_book(small->slots, small->sums, small_book, small);
-        slots_release(small->slots);
-        slots_choose(small->slots, keep_none, small);
+        slots_account(small->slots, small->sums, small_book, small);
+        slots_recycle(small->slots);
+        slots_pick_victims(small->slots, keep_none, small);
     }
     places = count_places(&small->classifier, SMALL_DYNAMIC);
     small->wrong_place +=
         !places.good || places.dynamic_absent != 0 || places.granted_absent != SMALL_GRANTED ||
         small->classifier.shared->tail - small->classifier.shared->head != SMALL_DYNAMIC;
     for (__u32 port = 0; port < SMALL_GRANTED; port++)
-        small->wrong_place += !slots_grant(small->slots, key_of_port(port));
+        small->wrong_place += !slots_reserve(small->slots, key_of_port(port));
 }
 
 static void test_one_thread(bool membarrier) {
@@ -520,19 +520,19 @@ static bool big_done(const struct big *big) {
 static void big_read(struct big *big) {
     __u64 now = ++big->reads, free_slots;
 
-    if (slots_withdraw(big->slots, now)) {
+    if (slots_unlink(big->slots, now)) {
         if (!no_grace)
             big_grace(big);
-        slots_passed(big->slots, now);
+        slots_quiesce(big->slots, now);
     }
     classifier_read(&big->classifier, big->sums);
-    slots_book(big->slots, big->sums, big_book, big);
-    slots_release(big->slots);
+    slots_account(big->slots, big->sums, big_book, big);
+    slots_recycle(big->slots);
     /* Tail is ours: only head can move meanwhile, which makes the difference smaller. */
     free_slots = __atomic_load_n(&big->classifier.shared->tail, __ATOMIC_ACQUIRE) -
                  __atomic_load_n(&big->classifier.shared->head, __ATOMIC_ACQUIRE);
     big->too_many += free_slots > BIG_DYNAMIC;
-    slots_choose(big->slots, big->keep, big);
+    slots_pick_victims(big->slots, big->keep, big);
 }
 
 static void test_threads(void) {
@@ -572,7 +572,7 @@ static void test_threads(void) {
     while (!big_done(big)) {
         big_read(big);
         if (random_once_in(&random, 4)) /* policy */
-            slots_grant(big->slots, key_of_port(random_below(&random, BIG_PORTS)));
+            slots_reserve(big->slots, key_of_port(random_below(&random, BIG_PORTS)));
         if (random_once_in(&random, 64)) {
             __u32 first = random_below(&random, PB_PORTS);
 
@@ -595,7 +595,7 @@ static void test_threads(void) {
         big_read(big);
     places = count_places(&big->classifier, BIG_DYNAMIC);
     for (port = 0; port < BIG_GRANTED; port++)
-        granted += slots_grant(big->slots, key_of_port(port));
+        granted += slots_reserve(big->slots, key_of_port(port));
 
     compare(&differences, &sent, &big->booked, BIG_PORTS);
     report(&differences, "threads");

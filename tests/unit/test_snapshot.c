@@ -125,14 +125,14 @@ static void grace_period(void) {
 
 static void hear(void *context, const char *instance, const struct pb_counters *total) {
     __u32 place = SAID, port;
-    char name[LEDGER_NAME];
+    char name[SERIES_NAME_SIZE];
     struct pb_counters *before;
 
     (void)context;
     if (sscanf(instance, "udp-%u", &port) == 1 && port >= FIRST && port < FIRST + PORTS)
         place = PB_FIXED_SLOTS + port - FIRST;
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS && place == SAID; slot++) {
-        ledger_name(name, slot, 0);
+        series_name(name, slot, 0);
         if (!strcmp(name, instance))
             place = slot;
     }
@@ -163,7 +163,7 @@ static void live(__u32 life, unsigned reads) {
         _exit(2);
     slots_fold(slots, FIRST + 30, FIRST + 30 + life % 10); /* never the same as before */
     for (__u32 port = 0; port < 2; port++) {
-        slots_grant(slots, PB_KEY(PB_UDP, FIRST + port));
+        slots_reserve(slots, PB_KEY(PB_UDP, FIRST + port));
         ledger_select(ledger, PB_KEY(PB_UDP, FIRST + port));
     }
     for (unsigned read = 1; read <= reads; read++) {
@@ -172,22 +172,22 @@ static void live(__u32 life, unsigned reads) {
 
         clock_gettime(CLOCK_MONOTONIC, &now);
         time = now.tv_sec * 1000000ull + now.tv_nsec / 1000; /* us will do */
-        if (slots_withdraw(slots, time)) {
+        if (slots_unlink(slots, time)) {
             grace_period();
-            slots_passed(slots, time);
+            slots_quiesce(slots, time);
         }
         step();
         for (__u32 port = 5; port < 8; port++) {
             __u32 key = PB_KEY(PB_UDP, FIRST + port);
 
             if ((life / 3 + port) % 2 && ledger_listening(ledger, key, time))
-                slots_grant(slots, key);
+                slots_reserve(slots, key);
         }
         step();
         classifier_read(&classifier, sums);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        slots_book(slots, sums, ledger_book, ledger);
-        ledger_settle(ledger, time);
+        slots_account(slots, sums, ledger_account, ledger);
+        ledger_update(ledger, time);
         step();
         state = snapshot_begin(world->memory, size);
         slots_save(slots, state);
@@ -195,10 +195,10 @@ static void live(__u32 life, unsigned reads) {
         step();
         snapshot_commit(world->memory, size, 1);
         step();
-        slots_release(slots);
-        slots_choose(slots, ledger_keeps, ledger);
+        slots_recycle(slots);
+        slots_pick_victims(slots, ledger_is_active, ledger);
         step();
-        ledger_say(ledger, hear, NULL);
+        ledger_report(ledger, hear, NULL);
         __atomic_add_fetch(&world->reads, 1, __ATOMIC_RELAXED);
     }
     slots_free(slots);
@@ -237,10 +237,10 @@ static void to_nobody(void *context, __u32 slot, __u32 key, __u64 held,
 static void read_slots(struct slots *slots, __u64 now) {
     static struct pb_counters sums[SLOTS];
 
-    slots_withdraw(slots, now);
-    slots_passed(slots, now);
+    slots_unlink(slots, now);
+    slots_quiesce(slots, now);
     classifier_read(&classifier, sums);
-    slots_book(slots, sums, to_nobody, NULL);
+    slots_account(slots, sums, to_nobody, NULL);
 }
 
 /* A slot was put behind the tail, and then came the end. taken: the classifier has it already. */
@@ -258,8 +258,8 @@ static void test_half_released(bool taken) {
     for (__u64 now = 1; now <= 4; now++) { /* seen, idle, chosen, withdrawn */
         read_slots(slots, now);
         slots_save(slots, saved);
-        slots_release(slots);
-        slots_choose(slots, never, NULL);
+        slots_recycle(slots);
+        slots_pick_victims(slots, never, NULL);
     }
     ok(shared->tail == 2 && shared->ring[1] == slot, "an idle slot is on the ring again");
     if (taken)
@@ -284,19 +284,19 @@ static void test_taken_back(void) {
 
     classifier_new(&classifier, 1, PB_FIXED_SLOTS + 1);
     slots_new(&slots, classifier.shared, 0, 1);
-    slots_grant(slots, key);
+    slots_reserve(slots, key);
     read_slots(slots, 1);
     slots_save(slots, saved);
-    slots_choose(slots, never, NULL);
+    slots_pick_victims(slots, never, NULL);
     slots_free(slots);
     slots_restore(&slots, classifier.shared, 0, 1, saved);
-    ok(!slots_grant(slots, next), "a slot that was taken back just now waits");
+    ok(!slots_reserve(slots, next), "a slot that was taken back just now waits");
     read_slots(slots, 2);
-    slots_release(slots);
-    ok(slots_grant(slots, next), "and is given again after that");
+    slots_recycle(slots);
+    ok(slots_reserve(slots, next), "and is given again after that");
     slots_free(slots);
     slots_restore(&slots, classifier.shared, 0, 1, saved);
-    ok(slots_grant(slots, next) && !slots_grant(slots, key),
+    ok(slots_reserve(slots, next) && !slots_reserve(slots, key),
        "one that was given since belongs to whom the table says");
     slots_free(slots);
     classifier_free(&classifier);
