@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All interfaces together: which are counted now, and what they counted. A thread
- * of its own follows the links as they come, change and go; monitor_read may be
- * called from any one other thread at a time.
+ * All interfaces together: which are counted now, and what they counted. A thread of its own
+ * attaches and detaches as links come, change and go; monitor_read may be called from any one
+ * other thread at a time.
  */
 #ifndef PB_MONITOR_H
 #define PB_MONITOR_H
@@ -14,25 +14,26 @@
 
 struct monitor;
 
-/* As collectd's plugin_thread_create: 0 or an error. */
+/* As collectd's plugin_thread_create: 0 or an error number, which is positive. */
 typedef int monitor_spawn_fn(pthread_t *thread, void *(*routine)(void *), void *argument,
                              const char *name);
 
 /*
- * Attaches to all wanted interfaces that are up and starts the thread. settings
- * must outlive *out. Negative errno after one line of the log; nothing stays
- * attached then. An interface that is wanted but absent is no error.
+ * Attaches to all wanted interfaces that are up and starts the thread. settings must outlive
+ * *out. Negative errno after one line of the log; nothing stays attached then. An interface that
+ * is wanted but absent is no error.
  */
 int monitor_start(struct monitor **out, const struct settings *settings, monitor_spawn_fn *spawn);
 
-/* Detaches everything. NULL is fine. */
+/* Detaches everything, or leaves what is pinned. NULL is allowed. */
 void monitor_stop(struct monitor *monitor);
 
 /* One value list: totals since the daemon began, in bytes and packets. */
 typedef void monitor_report_fn(void *context, const char *interface, const char *instance,
                                const struct pb_counters *total);
 
-/* Reads every interface and says every series. interval: nanoseconds between reads. */
-void monitor_read(struct monitor *monitor, __u64 interval, monitor_report_fn *say, void *context);
+/* Reads every interface and reports every series. interval: nanoseconds between reads. */
+void monitor_read(struct monitor *monitor, __u64 interval, monitor_report_fn *report,
+                  void *context);
 
 #endif

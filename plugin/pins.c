@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "pins.h"
 
+#include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,117 +15,243 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "log.h"
 
-#define BPFFS "/sys/fs/bpf"
-#define OURS  BPFFS "/tc_portbytes"
+#define BPFFS    "/sys/fs/bpf"
+#define TOP_NAME "tc_portbytes"
+#define TOP      BPFFS "/" TOP_NAME
+
+#define NAME_SIZE 24
 
 struct pins {
-    char path[PINS_PATH - 12]; /* room for an ifindex */
-    int lock;                  /* the directory, open and locked */
+    char name[NAME_SIZE]; /* of the network namespace's directory */
+    int directory;        /* that, locked */
 };
 
-static int make_directories(const char *path) {
-    struct statfs mounted;
+/* Whether an open directory is one that only our own user can have prepared. */
+static bool is_ours(int directory) {
+    struct stat status;
 
-    if (statfs(BPFFS, &mounted) || (unsigned long)mounted.f_type != BPF_FS_MAGIC) {
-        pb_log(LOG_ERR, "Persist needs a bpf file system at %s: mount -t bpf bpf %s.", BPFFS,
-               BPFFS);
-        return -ENOENT;
-    }
-    if ((mkdir(OURS, 0700) && errno != EEXIST) || (mkdir(path, 0700) && errno != EEXIST)) {
-        int error = -errno;
-
-        pb_log(LOG_ERR,
-               "Persist cannot make the directory %s: %s; remove it by hand or run "
-               "collectd as a user who may write there.",
-               path, strerror(-error));
-        return error;
-    }
-    return 0;
+    return fstat(directory, &status) == 0 && S_ISDIR(status.st_mode) &&
+           status.st_uid == geteuid() && !(status.st_mode & (S_IWGRP | S_IWOTH));
 }
 
-int pins_open(struct pins **out, bool make) {
-    struct pins *pins = calloc(1, sizeof(*pins));
+/*
+ * Opens `name` below `parent`. -ENOENT: it is not there; -EPERM: it is there, and is no directory
+ * of ours. With `create` it is created if it is not there.
+ */
+static int open_ours(int parent, const char *name, bool create) {
+    CLEANUP_CLOSE int directory = -1;
+
+    if (create && mkdirat(parent, name, 0700) && errno != EEXIST)
+        return -errno;
+    directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (directory < 0) /* with O_NOFOLLOW and O_DIRECTORY a link is ENOTDIR; ELOOP by open(2) */
+        return errno == ENOTDIR || errno == ELOOP || errno == EACCES ? -EPERM : -errno;
+    return is_ours(directory) ? take_fd(&directory) : -EPERM;
+}
+
+/* ---- the directory of the network namespace ---- */
+
+static int open_bpffs(void) {
+    CLEANUP_CLOSE int directory = open(BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct statfs mounted;
+
+    if (directory < 0)
+        return -errno;
+    if (fstatfs(directory, &mounted) || (unsigned long)mounted.f_type != BPF_FS_MAGIC)
+        return -ENOENT;
+    return take_fd(&directory);
+}
+
+static void report_not_ours(int priority, const char *path) {
+    pb_log(priority,
+           "%s is not a directory of uid %u that nobody else may write; it was left alone, "
+           "remove it by hand.",
+           path, (unsigned)geteuid());
+}
+
+#define PATH_SIZE 64
+static void path_of(const char *name, char path[PATH_SIZE]) {
+    snprintf(path, PATH_SIZE, TOP "/%s", name);
+}
+
+static int open_namespace(const char *name, bool create) {
+    CLEANUP_CLOSE int bpffs = open_bpffs(), top = -1;
+    char path[PATH_SIZE];
+    int directory;
+
+    path_of(name, path);
+    if (bpffs < 0) {
+        if (create)
+            pb_log(LOG_ERR, "Persist needs a bpf file system at " BPFFS
+                            ": mount -t bpf -o mode=0700 bpf " BPFFS ".");
+        return -ENOENT;
+    }
+    top = directory = open_ours(bpffs, TOP_NAME, create);
+    if (top >= 0)
+        directory = open_ours(top, name, create);
+    if (directory == -EPERM)
+        report_not_ours(create ? LOG_ERR : LOG_WARNING, top < 0 ? TOP : path);
+    else if (directory < 0 && create)
+        pb_log(LOG_ERR,
+               "Persist cannot create the directory %s: %s; run collectd as a user who may "
+               "write there.",
+               path, strerror(-directory));
+    return directory;
+}
+
+int pins_open(struct pins **out, bool create) {
+    CLEANUP_CLOSE int directory = -1;
+    char name[NAME_SIZE], path[PATH_SIZE];
     struct stat namespace;
-    int error = 0;
+    struct pins *pins;
 
     *out = NULL;
+    if (stat("/proc/thread-self/ns/net", &namespace))
+        return -errno;
+    snprintf(name, sizeof(name), "%lu", (unsigned long)namespace.st_ino);
+    directory = open_namespace(name, create);
+    if (directory < 0)
+        return create ? directory : 0;
+    if (flock(directory, LOCK_EX | LOCK_NB)) { /* ends with the process, however that ends */
+        path_of(name, path);
+        if (create)
+            pb_log(LOG_ERR,
+                   "another collectd has %s: only one in a network namespace may have "
+                   "Persist true.",
+                   path);
+        return create ? -EBUSY : 0;
+    }
+    pins = calloc(1, sizeof(*pins));
     if (!pins) {
         pb_log(LOG_ERR, "cannot start: no memory.");
         return -ENOMEM;
     }
-    if (stat("/proc/thread-self/ns/net", &namespace))
-        error = -errno;
-    snprintf(pins->path, sizeof(pins->path), OURS "/%lu", (unsigned long)namespace.st_ino);
-    if (!error && make)
-        error = make_directories(pins->path);
-    if (error) {
-        free(pins);
-        return error;
-    }
-    pins->lock = open(pins->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (pins->lock < 0) {
-        error = make ? -errno : 0;
-        free(pins);
-        return error;
-    }
-    /* Ends with the process, however that ends. */
-    if (flock(pins->lock, LOCK_EX | LOCK_NB)) {
-        if (make)
-            pb_log(LOG_ERR,
-                   "another collectd has %s: only one in a network namespace may have "
-                   "Persist true.",
-                   pins->path);
-        close(pins->lock);
-        free(pins);
-        return make ? -EBUSY : 0;
-    }
+    memcpy(pins->name, name, sizeof(name));
+    pins->directory = take_fd(&directory);
     *out = pins;
     return 0;
 }
 
 void pins_close(struct pins *pins) {
+    CLEANUP_CLOSE int bpffs = -1, top = -1;
+
     if (!pins)
         return;
-    if (rmdir(pins->path) == 0)
-        rmdir(OURS);
-    close(pins->lock);
+    bpffs = open_bpffs();
+    top = bpffs < 0 ? -1 : open_ours(bpffs, TOP_NAME, false);
+    if (top >= 0 && unlinkat(top, pins->name, AT_REMOVEDIR) == 0)
+        unlinkat(bpffs, TOP_NAME, AT_REMOVEDIR);
+    close(pins->directory);
     free(pins);
 }
 
-void pins_path(const struct pins *pins, int interface, char path[PINS_PATH]) {
-    snprintf(path, PINS_PATH, "%s/%d", pins->path, interface);
+/* ---- one interface ---- */
+
+static int open_interface(const struct pins *pins, int interface, bool create) {
+    char name[16];
+
+    snprintf(name, sizeof(name), "%d", interface);
+    return open_ours(pins->directory, name, create);
 }
 
-void pins_remove(const char *path) {
-    DIR *directory = opendir(path);
+/*
+ * bpf(2) takes a path; one relative to a descriptor it takes from Linux 6.5 on only
+ * (cb8edce28073). The directory was checked, so nobody else can have put anything there.
+ */
+#define PIN_PATH 64
+static void pin_path(int directory, const char *name, char path[PIN_PATH]) {
+    snprintf(path, PIN_PATH, "/proc/self/fd/%d/%s", directory, name);
+}
+
+int pins_get(const struct pins *pins, int interface, const char *name) {
+    CLEANUP_CLOSE int directory = open_interface(pins, interface, false);
+    char path[PIN_PATH];
+
+    if (directory < 0)
+        return directory;
+    pin_path(directory, name, path);
+    return bpf_obj_get(path);
+}
+
+int pins_put(const struct pins *pins, int interface, const char *name, int fd) {
+    CLEANUP_CLOSE int directory = open_interface(pins, interface, true);
+    char path[PIN_PATH];
+
+    if (directory < 0)
+        return directory;
+    unlinkat(directory, name, 0);
+    pin_path(directory, name, path);
+    return bpf_obj_pin(fd, path);
+}
+
+void pins_remove(const struct pins *pins, int interface, const char *name) {
+    CLEANUP_CLOSE int directory = open_interface(pins, interface, false);
+
+    if (directory >= 0)
+        unlinkat(directory, name, 0);
+}
+
+/* Calls each() for every entry of a directory but "." and "..". */
+static void for_each_entry(int directory, void (*each)(void *context, const char *name),
+                           void *context) {
+    int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = copy < 0 ? NULL : fdopendir(copy);
     struct dirent *entry;
 
-    if (!directory)
+    if (!entries) {
+        if (copy >= 0)
+            close(copy);
         return;
-    while ((entry = readdir(directory)))
-        if (entry->d_name[0] != '.')
-            unlinkat(dirfd(directory), entry->d_name, 0);
-    closedir(directory);
-    rmdir(path);
+    }
+    while ((entry = readdir(entries)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            each(context, entry->d_name);
+    closedir(entries);
+}
+
+static void remove_pin(void *context, const char *name) {
+    unlinkat(*(const int *)context, name, 0); /* neither follows a link nor removes a directory */
+}
+
+void pins_remove_all(const struct pins *pins, int interface) {
+    CLEANUP_CLOSE int directory = open_interface(pins, interface, false);
+    char name[16];
+
+    if (directory < 0)
+        return;
+    for_each_entry(directory, remove_pin, &directory);
+    snprintf(name, sizeof(name), "%d", interface);
+    unlinkat(pins->directory, name, AT_REMOVEDIR);
+}
+
+/* ---- all interfaces ---- */
+
+struct sweep {
+    const struct pins *pins;
+    bool (*keep)(void *context, int interface);
+    void *context;
+};
+
+static void sweep_entry(void *context, const char *name) {
+    const struct sweep *sweep = context;
+    CLEANUP_CLOSE int directory = open_ours(sweep->pins->directory, name, false);
+    char canonical[16], path[PATH_SIZE + NAME_MAX];
+    int interface = atoi(name);
+
+    snprintf(canonical, sizeof(canonical), "%d", interface);
+    if (directory < 0 || interface <= 0 || strcmp(name, canonical) != 0) {
+        snprintf(path, sizeof(path), TOP "/%s/%s", sweep->pins->name, name);
+        report_not_ours(LOG_WARNING, path);
+    } else if (!sweep->keep || !sweep->keep(sweep->context, interface)) {
+        pins_remove_all(sweep->pins, interface);
+    }
 }
 
 void pins_sweep(const struct pins *pins, bool (*keep)(void *context, int interface),
                 void *context) {
-    DIR *directory = opendir(pins->path);
-    char path[PINS_PATH];
-    struct dirent *entry;
-
-    if (!directory)
-        return;
-    while ((entry = readdir(directory))) {
-        int interface = atoi(entry->d_name);
-
-        if (interface <= 0 || (keep && keep(context, interface)))
-            continue;
-        pins_path(pins, interface, path);
-        pins_remove(path);
-    }
-    closedir(directory);
+    for_each_entry(pins->directory, sweep_entry,
+                   &(struct sweep){.pins = pins, .keep = keep, .context = context});
 }

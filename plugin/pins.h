@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The directories on bpffs in which maps and links outlive the process:
- * /sys/fs/bpf/tc_portbytes/NETNS/IFINDEX, where NETNS is the inode number of the network
- * namespace. They end with the boot, or by rm -r.
+ * What outlives the process: BPF maps and links, pinned on bpffs as
+ * /sys/fs/bpf/tc_portbytes/NETNS/IFINDEX/NAME, where NETNS is the inode number of the network
+ * namespace. Pins end with the boot, or by rm -r.
+ *
+ * /sys/fs/bpf may be writable by all (mode 1777 is the file system's default), so others can
+ * prepare anything there. Only real directories that belong to our effective user and that
+ * nobody else may write are entered, created or emptied, each opened relative to the one above
+ * it; no symbolic link is ever followed. Anything else is named in the log and left alone.
  *
  * Errors are negative errno. Not thread-safe.
  */
@@ -14,24 +19,32 @@
 struct pins;
 
 /*
- * The directory of the current network namespace, with make made if it is not there (mode
- * 0700); without, *out is NULL if it is not there, or not to be had. As long as it is open it
- * is locked: one process at a time. Says in one line of the log what is wrong. -EBUSY: another
- * process has it.
+ * The directory of the current network namespace, locked against other processes as long as it
+ * is open. With `create` it is created if it is missing (mode 0700), and what is wrong is said in
+ * one line of the log. Without it, *out is NULL if there is none or another process has it.
+ * -EBUSY: another process has it; -EPERM: what is there is not ours.
  */
-int pins_open(struct pins **out, bool make);
+int pins_open(struct pins **out, bool create);
 
-/* NULL is fine. The directory goes if it is empty. */
+/* Removes the directory if it is empty. NULL is allowed. */
 void pins_close(struct pins *pins);
 
-/* The directory of one interface; it need not be there. */
-#define PINS_PATH 64
-void pins_path(const struct pins *pins, int interface, char path[PINS_PATH]);
+/*
+ * A pin of one interface, in its directory, which pins_put creates. pins_get returns a
+ * descriptor, the caller's to close. pins_put replaces a pin of the same name. -EPERM: the
+ * interface's directory is not ours.
+ */
+int pins_get(const struct pins *pins, int interface, const char *name);
+int pins_put(const struct pins *pins, int interface, const char *name, int fd);
+void pins_remove(const struct pins *pins, int interface, const char *name);
 
-/* Removes a directory of an interface and what is pinned in it. */
-void pins_remove(const char *path);
+/* Removes all pins of an interface, and its directory. */
+void pins_remove_all(const struct pins *pins, int interface);
 
-/* Removes those directories whose interface keep() does not name; NULL: all. */
+/*
+ * The same for every interface that keep() does not want kept; NULL: for all. An entry that is
+ * not ours is named in the log.
+ */
 void pins_sweep(const struct pins *pins, bool (*keep)(void *context, int interface), void *context);
 
 #endif

@@ -14,7 +14,6 @@
 #include <collectd/core/utils/common/common.h>
 
 #include "config.h"
-#include "log.h"
 #include "monitor.h"
 
 /* The names are an interface: dashboards and databases depend on them. */
@@ -23,16 +22,6 @@
 
 static struct settings settings;
 static struct monitor *monitor;
-
-void pb_log(int priority, const char *format, ...) {
-    char line[1024];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    plugin_log(priority, PLUGIN " plugin: %s", line);
-}
 
 static void dispatch_as(value_list_t *list, const char *type, value_t *values, size_t number) {
     sstrncpy(list->type, type, sizeof(list->type));

@@ -263,17 +263,18 @@ size_t own_memory(void) {
 }
 
 static void ours_open(struct ours *ours, __u32 slots_used) {
-    struct meter_settings settings = {.link_header = ETH_HLEN,
-                                      .port_in = PB_PORT_DESTINATION,
-                                      .port_eg = PB_PORT_SOURCE,
-                                      .ingress = true,
-                                      .egress = true,
-                                      .slots = slots_used};
+    struct classifier_settings settings = {.l2_len = ETH_HLEN,
+                                           .ingress_port = PB_PORT_DESTINATION,
+                                           .egress_port = PB_PORT_SOURCE,
+                                           .ingress = true,
+                                           .egress = true,
+                                           .slots = slots_used};
+    char reason[LOAD_ERROR_SIZE];
 
     *ours = (struct ours){.slots_used = slots_used};
-    if (meter_open(&ours->meter, "bench", &settings))
-        die("the classifier was refused");
-    ours->shared = meter_shared(ours->meter);
+    if (classifier_open(&ours->classifier, &settings, NULL, reason))
+        die("%s", reason);
+    ours->shared = classifier_shared(ours->classifier);
     ours->ingress = own_program("tc_portbytes_in");
 }
 
@@ -296,7 +297,7 @@ __u64 ours_packets(struct ours *ours) {
 
     if (!counters)
         die("no memory");
-    meter_read(ours->meter, counters, ours->slots_used);
+    classifier_read(ours->classifier, counters, ours->slots_used);
     for (__u32 i = 0; i < ours->slots_used; i++)
         packets += counters[i].rx_packets;
     free(counters);
@@ -305,5 +306,5 @@ __u64 ours_packets(struct ours *ours) {
 
 void ours_close(struct ours *ours) {
     slots_free(ours->slots);
-    meter_close(ours->meter);
+    classifier_close(ours->classifier);
 }

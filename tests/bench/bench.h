@@ -15,7 +15,7 @@
 
 #include <linux/bpf.h>
 
-#include "meter.h"
+#include "classifier.h"
 #include "slots.h"
 #include "tc_portbytes.h"
 
@@ -77,7 +77,7 @@ size_t fd_memory(int fd);
 
 /* The classifier and its memory. */
 struct ours {
-    struct meter *meter;
+    struct classifier *classifier;
     struct slots *slots; /* NULL: the table was filled by hand */
     struct pb_shared *shared;
     int ingress;

@@ -290,7 +290,7 @@ static bool ours_has(struct ours *ours, unsigned ports, __u64 packets, __u64 byt
 
     if (!counters)
         die("no memory");
-    meter_read(ours->meter, counters, ours->slots_used);
+    classifier_read(ours->classifier, counters, ours->slots_used);
     for (__u32 i = 0; i < ours->slots_used; i++) {
         bool port = i >= PB_FIXED_SLOTS && i < PB_FIXED_SLOTS + ports;
 

@@ -98,7 +98,7 @@ static void read_plugin(struct setting *setting) {
 }
 
 static void read_counters(struct setting *setting) {
-    meter_read(setting->plain.meter, setting->counters, setting->plain.slots_used);
+    classifier_read(setting->plain.classifier, setting->counters, setting->plain.slots_used);
 }
 
 static __u64 sum(const struct setting *setting, const struct value *values) {
@@ -293,18 +293,18 @@ static void show_memory(void) {
     sample("memory", name, "PERCPU_ARRAY by port", "KiB",
            fd_memory(bpf_map__fd(stores->maps.array_ports)) / 1024.0);
     for (unsigned i = 0; i < sizeof(max_ports) / sizeof(max_ports[0]); i++) {
-        struct meter_settings settings = {.link_header = 14, .ingress = true, .egress = true};
+        struct classifier_settings settings = {.l2_len = 14, .ingress = true, .egress = true};
         size_t before = own_memory();
-        struct meter *meter;
-        char variant[64];
+        struct classifier *classifier;
+        char variant[64], reason[LOAD_ERROR_SIZE];
 
         /* With ListeningPorts, which is the default, as many again. */
         settings.slots = slots_total(max_ports[i], max_ports[i]);
-        if (meter_open(&meter, "bench", &settings))
-            die("the classifier was refused");
+        if (classifier_open(&classifier, &settings, NULL, reason))
+            die("%s", reason);
         snprintf(variant, sizeof(variant), "tc_portbytes, MaxPorts %u", max_ports[i]);
         sample("memory", name, variant, "KiB", (own_memory() - before) / 1024.0);
-        meter_close(meter);
+        classifier_close(classifier);
     }
     stores_bpf__destroy(stores);
 }

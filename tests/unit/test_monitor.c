@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All interfaces together, with a kernel that is played here: no grace period to be had
- * (nohz_full, a seccomp filter), and a clock of its own.
+ * All interfaces together, with a simulated kernel: it grants no grace period (nohz_full, a
+ * seccomp filter), and has a clock of its own.
  *
- * Links: plugin/monitor.c, plugin/ledger.c, plugin/slots.c, plugin/config.c, plugin/selection.c.
+ * Links: plugin/monitor.c and what it uses, but for what is defined here.
  * LDFLAGS: -Wl,--wrap=clock_gettime,--wrap=eventfd_write
  */
 #include <errno.h>
@@ -13,10 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "capture.h"
-#include "meter.h"
+#include "classifier.h"
+#include "libbpf_log.h"
 #include "monitor.h"
 #include "netlink.h"
+#include "pins.h"
 #include "tap.h"
 
 /* ---- the kernel ---- */
@@ -26,7 +29,7 @@ static struct pb_counters counters[PB_DYNAMIC_END];
 static __u64 uptime;              /* seconds */
 static unsigned links_number = 1; /* eth1, eth2, ... */
 static int links_changed = -1;    /* poll leaves it out */
-static unsigned opened;           /* meters, the trial included */
+static unsigned opened;           /* classifiers, the probe included */
 static unsigned last_before_stop; /* of these; it waits for the stop of the monitor. 0: none */
 static sem_t at_last, told_to_stop;
 
@@ -47,62 +50,105 @@ int __wrap_eventfd_write(int fd, eventfd_t value) {
     return result;
 }
 
-int meter_open(struct meter **out, const char *name, const struct meter_settings *settings) {
-    (void)name, (void)settings;
+int classifier_open(struct classifier **out, const struct classifier_settings *settings,
+                    const struct classifier_pins *pins, char reason[LOAD_ERROR_SIZE]) {
+    (void)settings, (void)pins, (void)reason;
     if (++opened == last_before_stop) {
         sem_post(&at_last);
         sem_wait(&told_to_stop);
     }
     memset(&shared, 0, sizeof(shared));
     memset(counters, 0, sizeof(counters));
-    *out = (struct meter *)&shared;
+    *out = (struct classifier *)&shared;
     return 0;
 }
 
-void meter_close(struct meter *meter) {
-    (void)meter;
+void classifier_close(struct classifier *classifier) {
+    (void)classifier;
 }
 
-struct pb_shared *meter_shared(struct meter *meter) {
-    (void)meter;
-    return &shared;
-}
-
-int meter_attach(struct meter *meter, int interface) {
-    (void)meter, (void)interface;
+int classifier_ingress_program(const struct classifier *classifier) {
+    (void)classifier;
     return 0;
 }
 
-void meter_detach(struct meter *meter) {
-    (void)meter;
-}
-
-int meter_check(struct meter *meter, const char *name) {
-    (void)name;
-    (void)meter;
+int classifier_egress_program(const struct classifier *classifier) {
+    (void)classifier;
     return 0;
 }
 
-void meter_leave(struct meter *meter) {
-    (void)meter;
-}
-
-void *meter_state(struct meter *meter) {
-    (void)meter;
+void *classifier_state(struct classifier *classifier) {
+    (void)classifier;
     return NULL;
 }
 
-void meter_sweep(int interface) {
-    (void)interface;
+struct pb_shared *classifier_shared(struct classifier *classifier) {
+    (void)classifier;
+    return &shared;
 }
 
-void meter_read(const struct meter *meter, struct pb_counters *out, __u32 number) {
-    (void)meter;
+void classifier_read(const struct classifier *classifier, struct pb_counters *out, __u32 number) {
+    (void)classifier;
     memcpy(out, counters, number * sizeof(*out));
 }
 
-int meter_grace_period(void) {
+int classifier_grace_period(void) {
     return -EPERM;
+}
+
+int attach_open(struct attach **out, const struct attach_settings *settings,
+                char reason[ATTACH_REASON_SIZE]) {
+    (void)settings, (void)reason;
+    *out = (struct attach *)&shared;
+    return 0;
+}
+
+int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
+    (void)attach, (void)reason;
+    return 0;
+}
+
+int attach_check(struct attach *attach, const char *name) {
+    (void)attach, (void)name;
+    return 0;
+}
+
+void attach_close(struct attach *attach) {
+    (void)attach;
+}
+
+void attach_disown(struct attach *attach) {
+    (void)attach;
+}
+
+void attach_remove_stale(int interface) {
+    (void)interface;
+}
+
+int pins_open(struct pins **out, bool create) {
+    (void)create;
+    *out = NULL;
+    return 0;
+}
+
+void pins_close(struct pins *pins) {
+    (void)pins;
+}
+
+void pins_remove_all(const struct pins *pins, int interface) {
+    (void)pins, (void)interface;
+}
+
+void pins_sweep(const struct pins *pins, bool (*keep)(void *context, int interface),
+                void *context) {
+    (void)pins, (void)keep, (void)context;
+}
+
+void log_capture_begin(void) {
+}
+
+void log_capture_end(const char *name, int priority) {
+    (void)name, (void)priority;
 }
 
 int netlink_open(struct netlink **out) {

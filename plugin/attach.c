@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "attach.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clsact.h"
+#include "libbpf_log.h"
+#include "log.h"
+#include "tcx.h"
+
+static bool is_wanted(const struct attachment *attachment) {
+    return attachment->program >= 0;
+}
+
+/* On failure nothing that was attached before is detached. */
+static int attach_missing(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        struct attachment *attachment = &attach->attachments[direction];
+        int error;
+
+        if (attachment->attached)
+            continue;
+        if (!is_wanted(attachment)) { /* an earlier daemon's, of other settings */
+            attach->ops->detach(attach, attachment);
+            continue;
+        }
+        error = attach->ops->attach(attach, attachment);
+        if (error) {
+            snprintf(reason, ATTACH_REASON_SIZE, "cannot attach to %s by %s: %s.",
+                     direction_names[direction], attach->ops->name, strerror(-error));
+            return error;
+        }
+        attachment->attached = true;
+    }
+    return 0;
+}
+
+static int find_program_ids(struct attach *attach) {
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        struct attachment *attachment = &attach->attachments[direction];
+        struct bpf_prog_info info = {0};
+        __u32 length = sizeof(info);
+        int error;
+
+        if (!is_wanted(attachment))
+            continue;
+        error = bpf_obj_get_info_by_fd(attachment->program, &info, &length);
+        if (error)
+            return error;
+        attachment->program_id = info.id;
+    }
+    return 0;
+}
+
+static void detach_and_free(struct attach *attach) {
+    for (int direction = 0; direction < DIRECTIONS; direction++)
+        if (is_wanted(&attach->attachments[direction]))
+            attach->ops->detach(attach, &attach->attachments[direction]);
+    if (attach->ops->detached)
+        attach->ops->detached(attach);
+    free(attach);
+}
+
+int attach_open(struct attach **out, const struct attach_settings *settings,
+                char reason[ATTACH_REASON_SIZE]) {
+    struct attach *attach = calloc(1, sizeof(*attach));
+    int error;
+
+    if (!attach) {
+        snprintf(reason, ATTACH_REASON_SIZE, "no memory.");
+        return -ENOMEM;
+    }
+    attach->ops = tcx_is_supported(settings->interface) ? &tcx_ops : &clsact_ops;
+    attach->pins = settings->pins;
+    attach->interface = settings->interface;
+    snprintf(attach->name, sizeof(attach->name), "%s", settings->name);
+    for (int direction = 0; direction < DIRECTIONS; direction++)
+        attach->attachments[direction] = (struct attachment){
+            .direction = direction,
+            .program = settings->programs[direction],
+            .link = -1,
+            .owner = -1,
+        };
+
+    error = find_program_ids(attach);
+    if (error)
+        snprintf(reason, ATTACH_REASON_SIZE, "cannot ask the kernel for its id of a program: %s.",
+                 strerror(-error));
+    else
+        error = attach_missing(attach, reason);
+    if (error)
+        detach_and_free(attach);
+    else
+        *out = attach;
+    return error;
+}
+
+int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
+    return attach_missing(attach, reason);
+}
+
+int attach_check(struct attach *attach, const char *name) {
+    int result = 0;
+
+    snprintf(attach->name, sizeof(attach->name), "%s", name); /* it may have been renamed */
+    log_capture_begin();
+    for (int direction = 0; direction < DIRECTIONS && result != -ENODEV; direction++) {
+        struct attachment *attachment = &attach->attachments[direction];
+        bool preempted = attachment->preempted;
+        int error = -ENOENT;
+
+        if (!is_wanted(attachment))
+            continue;
+        if (attachment->attached)
+            error = attach->ops->check(attach, attachment, &preempted);
+        if (preempted && !attachment->preempted)
+            pb_log(LOG_WARNING,
+                   "%s: another program now runs before ours on %s; packets it consumes are not "
+                   "counted.",
+                   attach->name, direction_names[direction]);
+        attachment->preempted = preempted;
+        if (error == -ENOENT && attachment->attached) {
+            attachment->attached = false;
+            attach->ops->detach(attach, attachment);
+        }
+        if (error)
+            result = error;
+    }
+    log_capture_end(attach->name, -1);
+    return result;
+}
+
+void attach_close(struct attach *attach) {
+    if (!attach)
+        return;
+    log_capture_begin();
+    detach_and_free(attach);
+    log_capture_end("", -1);
+}
+
+void attach_disown(struct attach *attach) {
+    if (!attach)
+        return;
+    for (int direction = 0; direction < DIRECTIONS; direction++)
+        attach->ops->disown(&attach->attachments[direction]);
+    free(attach);
+}
+
+void attach_remove_stale(int interface) {
+    if (tcx_is_supported(interface)) /* links end with their daemon */
+        return;
+    log_capture_begin();
+    clsact_remove_stale(interface);
+    log_capture_end("", -1);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One interface's attachments, as attach.c and the two ways to attach see them. Types only.
+ */
+#ifndef PB_ATTACHMENT_H
+#define PB_ATTACHMENT_H
+
+#include <stdbool.h>
+
+#include <linux/types.h>
+
+struct pins;
+
+enum direction { INGRESS, EGRESS, DIRECTIONS };
+
+static const char *const direction_names[DIRECTIONS] = {[INGRESS] = "ingress", [EGRESS] = "egress"};
+
+/* The classifier in one direction of an interface. */
+struct attachment {
+    enum direction direction;
+    int program; /* descriptor, the classifier's; -1: this direction is not wanted */
+    __u32 program_id;
+    bool attached;
+    bool preempted;         /* another program runs before ours, and that was reported */
+    int link;               /* tcx: attached while this descriptor is open; -1: none */
+    __u32 handle, priority; /* clsact: our filter's */
+    int owner;              /* clsact: the socket that says we are alive, see there; -1: none */
+};
+
+struct attach {
+    const struct attach_ops *ops;
+    const struct pins *pins; /* NULL: nothing outlives the process */
+    int interface;
+    bool created_qdisc; /* clsact: it is there because of a daemon of ours */
+    struct attachment attachments[DIRECTIONS];
+    char name[64];
+};
+
+/* A way to attach. Errors are negative errno, and are not logged here. */
+struct attach_ops {
+    const char *name;
+
+    /* First in line; in place of what a killed daemon left there, beside what a living one has. */
+    int (*attach)(struct attach *attach, struct attachment *attachment);
+
+    /* 0: attached. -ENOENT: removed by somebody else. -ENODEV: the interface has gone. */
+    int (*check)(struct attach *attach, const struct attachment *attachment, bool *preempted);
+
+    /* Removes the attachment if it is there, and what an earlier daemon left in its place. */
+    void (*detach)(struct attach *attach, struct attachment *attachment);
+
+    /* It stays attached, and is not ours any more. */
+    void (*disown)(struct attachment *attachment);
+
+    /* After the last detach of an interface. NULL: nothing to do. */
+    void (*detached)(struct attach *attach);
+};
+
+#endif

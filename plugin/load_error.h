@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Why the classifier can't be loaded, in one sentence that names the remedy.
+ */
+#ifndef PB_LOAD_ERROR_H
+#define PB_LOAD_ERROR_H
+
+#define LOAD_ERROR_SIZE 320
+
+/*
+ * 0, or -EOPNOTSUPP with the sentence in reason[]: this kernel is too old, whatever else may be
+ * right or wrong.
+ */
+int check_kernel(char reason[LOAD_ERROR_SIZE]);
+
+/*
+ * The sentence for an error of loading, negative errno or libbpf's. Returns the error that the
+ * cause deserves: -EPERM if capabilities are missing, whatever the kernel said.
+ */
+int explain_load_error(int error, char reason[LOAD_ERROR_SIZE]);
+
+#endif

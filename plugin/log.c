@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#include <collectd/core/daemon/collectd.h>
+
+#include <collectd/core/daemon/plugin.h>
+
+#include "log.h"
+
+void pb_log(int priority, const char *format, ...) {
+    char line[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    plugin_log(priority, "tc_portbytes plugin: %s", line);
+}

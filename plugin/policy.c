@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "policy.h"
+
+#include <net/ethernet.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "slots.h"
+#include "snapshot.h"
+
+#ifndef ARPHRD_IP6GRE
+#define ARPHRD_IP6GRE 823 /* linux/if_arp.h, which <net/if_arp.h> excludes */
+#endif
+
+/* Linux's default, Documentation/networking/ip-sysctl.rst. */
+#define EPHEMERAL_FIRST 32768
+#define EPHEMERAL_LAST  60999
+
+__u32 policy_dynamic_slots(const struct settings *settings) {
+    return settings->dynamic_ports ? settings->max_ports : 0;
+}
+
+__u32 policy_reserved_slots(const struct settings *settings) {
+    return settings->ports_number + (settings->listening_ports ? settings->max_ports : 0);
+}
+
+bool policy_wants(const struct settings *settings, const struct netlink_link *link) {
+    if (selection_is_empty(settings->interfaces))
+        return !(link->flags & IFF_LOOPBACK) && !link->enslaved;
+    return selection_wants(settings->interfaces, link->name);
+}
+
+static __u32 l2_len(unsigned short type) {
+    switch (type) {
+    case ARPHRD_ETHER:
+    case ARPHRD_LOOPBACK:
+        return ETHER_HDR_LEN;
+    case ARPHRD_IPGRE: /* the outer header, if any, and not in both directions */
+    case ARPHRD_IP6GRE:
+        return PB_LINK_UNKNOWN;
+    default: /* tun, WireGuard, PPP, the other tunnels */
+        return 0;
+    }
+}
+
+struct classifier_settings policy_classifier(const struct settings *settings, unsigned short type) {
+    static const struct {
+        enum pb_port ingress, egress;
+    } ports[] = {
+        [COUNT_LOCAL] = {PB_PORT_DESTINATION, PB_PORT_SOURCE},
+        [COUNT_REMOTE] = {PB_PORT_SOURCE, PB_PORT_DESTINATION},
+        [COUNT_DESTINATION] = {PB_PORT_DESTINATION, PB_PORT_DESTINATION},
+        [COUNT_SOURCE] = {PB_PORT_SOURCE, PB_PORT_SOURCE},
+        [COUNT_LOWER] = {PB_PORT_LOWER, PB_PORT_LOWER},
+    };
+
+    return (struct classifier_settings){
+        .l2_len = l2_len(type),
+        .ingress_port = ports[settings->count_by].ingress,
+        .egress_port = ports[settings->count_by].egress,
+        .ingress = settings->ingress,
+        .egress = settings->egress,
+        .slots = slots_total(policy_dynamic_slots(settings), policy_reserved_slots(settings)),
+    };
+}
+
+struct ledger_policy policy_ledger(const struct settings *settings) {
+    return (struct ledger_policy){.min_bytes = settings->min_bytes,
+                                  .max_series = settings->max_ports,
+                                  .top = settings->top_ports,
+                                  .idle_timeout = settings->idle_timeout * SECOND};
+}
+
+struct port_range policy_ephemeral(const struct settings *settings, const char *local_port_range) {
+    struct port_range range;
+
+    if (!settings->fold_ephemeral)
+        return (struct port_range){1, 0};
+    /* The far end's range is unknown: RFC 6335's and Linux's, together. */
+    if (settings->count_by != COUNT_LOCAL && settings->count_by != COUNT_LOWER)
+        return (struct port_range){EPHEMERAL_FIRST, PB_PORTS - 1};
+    if (local_port_range && sscanf(local_port_range, "%u %u", &range.first, &range.last) == 2 &&
+        range.last < PB_PORTS)
+        return range;
+    return (struct port_range){EPHEMERAL_FIRST, EPHEMERAL_LAST};
+}
+
+/* ---- what outlives the daemon: slots, then ledger ---- */
+
+/* To be changed with the meaning of anything saved that its size does not tell. */
+#define LAYOUT 1
+
+size_t policy_slots_size(const struct settings *settings) {
+    return slots_saved_size(policy_dynamic_slots(settings), policy_reserved_slots(settings));
+}
+
+size_t policy_state_size(const struct settings *settings) {
+    struct ledger_policy ledger = policy_ledger(settings);
+
+    return snapshot_size(policy_slots_size(settings) +
+                         ledger_saved_size(&ledger, settings->ports_number));
+}
+
+/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
+static __u64 hash(__u64 before, const void *data, size_t size) {
+    for (const unsigned char *byte = data; size; size--, byte++)
+        before = (before ^ *byte) * 0x100000001b3;
+    return before;
+}
+
+__u64 policy_fingerprint(const struct settings *settings,
+                         const struct classifier_settings *classifier, const char *name) {
+    const __u64 facts[] = {LAYOUT,
+                           policy_state_size(settings),
+                           policy_slots_size(settings),
+                           sizeof(struct pb_shared),
+                           PB_FIXED_SLOTS,
+                           policy_dynamic_slots(settings),
+                           policy_reserved_slots(settings),
+                           classifier->slots,
+                           classifier->l2_len,
+                           classifier->ingress_port,
+                           classifier->egress_port,
+                           classifier->ingress,
+                           classifier->egress};
+    __u64 all = hash(0xcbf29ce484222325, facts, sizeof(facts));
+
+    all = hash(all, settings->ports, settings->ports_number * sizeof(settings->ports[0]));
+    return hash(all, name, strlen(name));
+}
