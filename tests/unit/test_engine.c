@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 #include "capture.h"
-#include "classifier.h"
 #include "ledger.h"
 #include "random.h"
+#include "simulation.h"
 #include "slots.h"
 #include "tap.h"
 
@@ -23,7 +23,7 @@ struct word {
 #define WORDS 1024
 
 struct engine {
-    struct classifier classifier;
+    struct simulation simulation;
     struct slots *slots;
     struct ledger *ledger;
     struct pb_counters *sums;
@@ -62,9 +62,9 @@ static struct engine *engine_new(__u32 dynamic, struct ledger_policy policy) {
         abort();
     capture_clear();
     policy.max_series = dynamic;
-    classifier_new(&engine->classifier, 2, slots_total(dynamic, GRANTED));
-    engine->sums = calloc(engine->classifier.slots, sizeof(*engine->sums));
-    if (!engine->sums || slots_new(&engine->slots, engine->classifier.shared, dynamic, GRANTED) ||
+    simulation_new(&engine->simulation, 2, slots_total(dynamic, GRANTED));
+    engine->sums = calloc(engine->simulation.slots, sizeof(*engine->sums));
+    if (!engine->sums || slots_new(&engine->slots, engine->simulation.shared, dynamic, GRANTED) ||
         ledger_new(&engine->ledger, "eth0", &policy))
         abort();
     return engine;
@@ -73,13 +73,13 @@ static struct engine *engine_new(__u32 dynamic, struct ledger_policy policy) {
 static void engine_free(struct engine *engine) {
     ledger_free(engine->ledger);
     slots_free(engine->slots);
-    classifier_free(&engine->classifier);
+    simulation_free(&engine->simulation);
     free(engine->sums);
     free(engine);
 }
 
 static void packet(struct engine *engine, unsigned cpu, __u32 key, bool egress, __u64 bytes) {
-    classifier_count(&engine->classifier, cpu, classifier_slot(&engine->classifier, key), egress,
+    simulation_count(&engine->simulation, cpu, simulation_lookup(&engine->simulation, key), egress,
                      bytes, 1);
     *(egress ? &engine->sent.tx_bytes : &engine->sent.rx_bytes) += bytes;
     *(egress ? &engine->sent.tx_packets : &engine->sent.rx_packets) += 1;
@@ -90,7 +90,7 @@ static void read_all(struct engine *engine) {
     engine->now += INTERVAL;
     if (slots_unlink(engine->slots, engine->now))
         slots_quiesce(engine->slots, engine->now);
-    classifier_read(&engine->classifier, engine->sums);
+    simulation_read(&engine->simulation, engine->sums);
     slots_account(engine->slots, engine->sums, ledger_account, engine->ledger);
     slots_recycle(engine->slots);
     ledger_update(engine->ledger, engine->now);

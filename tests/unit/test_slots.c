@@ -3,12 +3,12 @@
  * User space's side of the slots, step by step: each scenario puts classifier and
  * reader into one exact order of events. test_slots_stress.c has the disorder.
  *
- * Links: plugin/slots.c. Needs -pthread (classifier.h has a mutex).
+ * Links: plugin/slots.c. Needs -pthread (simulation.h has a mutex).
  */
 #include <errno.h>
 #include <stdint.h>
 
-#include "classifier.h"
+#include "simulation.h"
 #include "slots.h"
 #include "tap.h"
 
@@ -25,7 +25,7 @@ struct booking {
 
 /* One object: the classifier's side and ours. */
 struct object {
-    struct classifier classifier;
+    struct simulation simulation;
     struct slots *slots;
     struct pb_counters *sums;
     __u64 now;
@@ -36,9 +36,9 @@ struct object {
 
 static void object_new_granting(struct object *object, __u32 dynamic, __u32 granted) {
     *object = (struct object){.kept = NOT_KEPT};
-    classifier_new(&object->classifier, 2, slots_total(dynamic, granted));
-    object->sums = calloc(object->classifier.slots, sizeof(*object->sums));
-    if (!object->sums || slots_new(&object->slots, object->classifier.shared, dynamic, granted))
+    simulation_new(&object->simulation, 2, slots_total(dynamic, granted));
+    object->sums = calloc(object->simulation.slots, sizeof(*object->sums));
+    if (!object->sums || slots_new(&object->slots, object->simulation.shared, dynamic, granted))
         abort();
 }
 
@@ -48,7 +48,7 @@ static void object_new(struct object *object, __u32 dynamic) {
 
 static void object_free(struct object *object) {
     slots_free(object->slots);
-    classifier_free(&object->classifier);
+    simulation_free(&object->simulation);
     free(object->sums);
 }
 
@@ -56,11 +56,11 @@ static void object_free(struct object *object) {
 
 /* A packet's slot is looked up; not counted yet: a CPU holds the slot. */
 static __u32 look_up(struct object *object, __u32 key) {
-    return classifier_slot(&object->classifier, key);
+    return simulation_lookup(&object->simulation, key);
 }
 
 static void count(struct object *object, __u32 slot, __u64 bytes) {
-    classifier_count(&object->classifier, 0, slot, false, bytes, 1);
+    simulation_count(&object->simulation, 0, slot, false, bytes, 1);
 }
 
 static __u32 packet(struct object *object, __u32 key, __u64 bytes) {
@@ -96,7 +96,7 @@ static void passed(struct object *object) {
 
 static void book(struct object *object) {
     object->bookings = 0;
-    classifier_read(&object->classifier, object->sums);
+    simulation_read(&object->simulation, object->sums);
     slots_account(object->slots, object->sums, on_book, object);
 }
 
@@ -130,7 +130,7 @@ static struct booking booking_of(const struct object *object, __u32 slot) {
 enum place { NOWHERE, ON_RING, IN_TABLE, IN_TWO_PLACES };
 
 static enum place place_of(const struct object *object, __u32 slot) {
-    const struct pb_shared *shared = object->classifier.shared;
+    const struct pb_shared *shared = object->simulation.shared;
     unsigned ring = 0, table = 0;
 
     for (__u32 i = 0; i < PB_RING; i++)
@@ -143,7 +143,7 @@ static enum place place_of(const struct object *object, __u32 slot) {
 }
 
 static __u64 on_ring(const struct object *object) {
-    return object->classifier.shared->tail - object->classifier.shared->head;
+    return object->simulation.shared->tail - object->simulation.shared->head;
 }
 
 /* ---- a fresh object ---- */
@@ -155,7 +155,7 @@ static void test_new(void) {
     unsigned wrong = 0;
 
     object_new_granting(&object, 56, 7);
-    shared = object.classifier.shared;
+    shared = object.simulation.shared;
     ok(slots_new(&slots, shared, PB_DYNAMIC_MAX + 1, 0) == -EINVAL &&
            slots == (struct slots *)&slots,
        "more dynamic slots than there can be: refused, the output untouched");
@@ -195,7 +195,7 @@ static void test_fixed(void) {
     packet(&object, PB_KEY_IP(47), 101);
     packet(&object, PB_KEY_IP(47), 103);
     packet(&object, PB_KEY_NONIP, 107);
-    classifier_count(&object.classifier, 1, PB_SLOT_IP(47), true, 109, 3); /* another CPU, GSO */
+    simulation_count(&object.simulation, 1, PB_SLOT_IP(47), true, 109, 3); /* another CPU, GSO */
     book(&object);
     booking = booking_of(&object, PB_SLOT_IP(47));
     ok(object.bookings == 2 && booking.delta.rx_bytes == 204 && booking.delta.rx_packets == 2 &&
@@ -243,17 +243,17 @@ static void test_torn_packet(void) {
 
     object_new(&object, 16);
     slot = look_up(&object, key);
-    classifier_count(&object.classifier, 0, slot, true, 101, 0);
+    simulation_count(&object.simulation, 0, slot, true, 101, 0);
     book(&object);
     booking = booking_of(&object, slot);
     ok(booking.key == key && booking.delta.tx_bytes == 101 && booking.delta.tx_packets == 0,
        "bytes seen before their packet are booked");
-    classifier_count(&object.classifier, 0, slot, true, 0, 1);
+    simulation_count(&object.simulation, 0, slot, true, 0, 1);
     book(&object);
     booking = booking_of(&object, slot);
     ok(booking.key == key && booking.delta.tx_bytes == 0 && booking.delta.tx_packets == 1,
        "the packet that follows its bytes is booked");
-    classifier_count(&object.classifier, 0, slot, false, 0, 1);
+    simulation_count(&object.simulation, 0, slot, false, 0, 1);
     book(&object);
     is_u64(booking_of(&object, slot).delta.rx_packets, 1, "so it is when received");
     object_free(&object);
@@ -470,7 +470,7 @@ static void test_fold(void) {
     unsigned wrong = 0;
 
     object_new(&object, 16);
-    shared = object.classifier.shared;
+    shared = object.simulation.shared;
     slots_fold(object.slots, 40000, 40010);
     for (__u32 transport = 0; transport < PB_TRANSPORTS; transport++)
         for (__u32 port = 0; port < PB_PORTS; port++)
@@ -592,7 +592,7 @@ static void test_fold_chosen(void) {
     whole_read(&object);
     slots_fold(object.slots, 80, 80);
     is_u64(withdraw(&object), 1, "a slot both chosen and displaced is withdrawn once");
-    is_u64(object.classifier.shared->table[key], PB_SLOT_EPHEMERAL(PB_TCP), "and folding stays");
+    is_u64(object.simulation.shared->table[key], PB_SLOT_EPHEMERAL(PB_TCP), "and folding stays");
     passed(&object);
     book(&object);
     release(&object);
@@ -603,7 +603,7 @@ static void test_fold_chosen(void) {
 /* ---- slots given by policy ---- */
 
 static __u32 slot_of(const struct object *object, __u32 key) {
-    return object->classifier.shared->table[key];
+    return object->simulation.shared->table[key];
 }
 
 static void test_grant(void) {
@@ -769,9 +769,9 @@ static void test_grant_in_fold(void) {
 
 /* ---- key_of ---- */
 
-static void assign_meanwhile(struct classifier *classifier, __u32 key) {
-    classifier->before_publishing = NULL;
-    slots_fold(((struct object *)classifier->context)->slots, key % PB_PORTS, key % PB_PORTS);
+static void assign_meanwhile(struct simulation *simulation, __u32 key) {
+    simulation->before_publishing = NULL;
+    slots_fold(((struct object *)simulation->context)->slots, key % PB_PORTS, key % PB_PORTS);
 }
 
 static void test_stale_key_of(void) {
@@ -780,11 +780,11 @@ static void test_stale_key_of(void) {
     __u32 slot;
 
     object_new(&object, 1);
-    object.classifier.context = &object;
-    object.classifier.before_publishing = assign_meanwhile;
+    object.simulation.context = &object;
+    object.simulation.before_publishing = assign_meanwhile;
     is_u64(packet(&object, lost, 101), PB_SLOT_EPHEMERAL(PB_TCP),
            "a port folded while it takes a slot is counted where it was folded");
-    ok(object.classifier.shared->key_of[FIRST] == lost && place_of(&object, FIRST) == ON_RING,
+    ok(object.simulation.shared->key_of[FIRST] == lost && place_of(&object, FIRST) == ON_RING,
        "and the slot stays on the ring, with a stale key_of");
     book(&object);
     is_u64(booking_of(&object, FIRST).key, PB_KEYS, "a stale key_of books nothing");
@@ -874,7 +874,7 @@ static void test_kept(void) {
     packet(&object, unkept, 103);
     for (int reads = 0; reads < 5; reads++)
         whole_read(&object);
-    ok(object.classifier.shared->table[key] != 0 && object.classifier.shared->table[unkept] == 0,
+    ok(object.simulation.shared->table[key] != 0 && object.simulation.shared->table[unkept] == 0,
        "an idle slot whose port shall be kept is not withdrawn, others are");
     object.kept = NOT_KEPT;
     for (int reads = 0; reads < 2; reads++) {
@@ -897,7 +897,7 @@ static unsigned withdrawn_ports(const struct object *object) {
     unsigned ports = 0;
 
     for (__u32 port = 1; port <= 8; port++)
-        ports |= (object->classifier.shared->table[PB_KEY(PB_TCP, port)] == 0) << port;
+        ports |= (object->simulation.shared->table[PB_KEY(PB_TCP, port)] == 0) << port;
     return ports;
 }
 
@@ -980,7 +980,7 @@ static void test_full_size(void) {
                round + 1);
     }
     is_u64(misses, 0, "no port was turned away");
-    is_u64(object.classifier.shared->tail, 4ull * PB_RING, "positions are never masked");
+    is_u64(object.simulation.shared->tail, 4ull * PB_RING, "positions are never masked");
     object_free(&object);
 }
 

@@ -12,8 +12,8 @@
 #include <sched.h>
 #include <stdint.h>
 
-#include "classifier.h"
 #include "random.h"
+#include "simulation.h"
 #include "slots.h"
 #include "tap.h"
 
@@ -121,9 +121,9 @@ struct places {
     __u32 dynamic_absent, granted_absent; /* neither on the ring nor in the table */
 };
 
-static struct places count_places(const struct classifier *classifier, __u32 dynamic) {
-    const struct pb_shared *shared = classifier->shared;
-    unsigned char *seen = calloc(classifier->slots, 1);
+static struct places count_places(const struct simulation *simulation, __u32 dynamic) {
+    const struct pb_shared *shared = simulation->shared;
+    unsigned char *seen = calloc(simulation->slots, 1);
     __u32 dynamic_end = FIRST + dynamic;
     struct places places = {.good = shared->head <= shared->tail &&
                                     shared->tail - shared->head <= dynamic};
@@ -144,12 +144,12 @@ static struct places count_places(const struct classifier *classifier, __u32 dyn
     for (__u32 key = 0; key < PB_KEYS; key++) {
         __u32 slot = shared->table[key];
 
-        if (slot >= classifier->slots)
+        if (slot >= simulation->slots)
             places.good = false;
         else if (slot >= FIRST)
             seen[slot]++;
     }
-    for (__u32 slot = FIRST; slot < classifier->slots; slot++) {
+    for (__u32 slot = FIRST; slot < simulation->slots; slot++) {
         places.good &= seen[slot] <= 1;
         *(slot < dynamic_end ? &places.dynamic_absent : &places.granted_absent) += seen[slot] == 0;
     }
@@ -176,13 +176,13 @@ struct on_cpu {
 
 struct small {
     struct random random;
-    struct classifier classifier;
+    struct simulation simulation;
     struct slots *slots;
     struct pb_counters *sums;
     struct on_cpu cpu[SMALL_CPUS];
     struct account sent, booked;
     __u64 now;
-    __u32 takes_seen[SMALL_SLOTS]; /* the owner that held_here is about */
+    __u32 allocations_seen[SMALL_SLOTS]; /* the owner that held_here is about */
     __u64 held_here[SMALL_SLOTS];
     __u32 wrong_held, wrong_place, unwanted;
 };
@@ -209,9 +209,9 @@ static void small_book(void *context, __u32 slot, __u32 key, __u64 held,
     }
     add(&small->booked.own[port], delta);
     /* All that an owner counted is booked before there is another one. */
-    if (small->takes_seen[slot] != small->classifier.takes[slot])
+    if (small->allocations_seen[slot] != small->simulation.allocations[slot])
         small->held_here[slot] = 0;
-    small->takes_seen[slot] = small->classifier.takes[slot];
+    small->allocations_seen[slot] = small->simulation.allocations[slot];
     small->held_here[slot] += bytes_of(delta);
     small->wrong_held += held != small->held_here[slot];
 }
@@ -223,19 +223,19 @@ static bool small_keep(void *context, __u32 key) {
 
 /* Policy changes at any time: a slot is granted, or other ports are folded. */
 static void small_policy(struct small *small, __u32 key) {
-    const __u32 *entry = &small->classifier.shared->table[key];
+    const __u32 *entry = &small->simulation.shared->table[key];
     __u32 before = *entry, first;
 
     if (random_once_in(&small->random, 32)) { /* slow */
         first = random_below(&small->random, SMALL_PORTS * 13);
         slots_fold(small->slots, first, first + random_below(&small->random, 200));
     } else if (slots_reserve(small->slots, key) && *entry != before) {
-        small->classifier.takes[*entry]++; /* a new owner */
+        small->simulation.allocations[*entry]++; /* a new owner */
     }
 }
 
-static void small_before_publishing(struct classifier *classifier, __u32 key) {
-    struct small *small = classifier->context;
+static void small_before_publishing(struct simulation *simulation, __u32 key) {
+    struct small *small = simulation->context;
 
     if (random_once_in(&small->random, 4))
         small_policy(small, key);
@@ -253,16 +253,16 @@ static void small_cpu_step(struct small *small, unsigned number) {
         cpu->port = (wave + random_below(&small->random, 10)) % SMALL_PORTS;
         cpu->egress = random_once_in(&small->random, 2);
         cpu->bytes = 60 + random_below(&small->random, 1441);
-        cpu->slot = classifier_slot(&small->classifier, key_of_port(cpu->port));
+        cpu->slot = simulation_lookup(&small->simulation, key_of_port(cpu->port));
         cpu->stage = LOOKED_UP;
         break;
     }
     case LOOKED_UP:
-        classifier_count(&small->classifier, number, cpu->slot, cpu->egress, cpu->bytes, 0);
+        simulation_count(&small->simulation, number, cpu->slot, cpu->egress, cpu->bytes, 0);
         cpu->stage = HALF_COUNTED;
         break;
     case HALF_COUNTED:
-        classifier_count(&small->classifier, number, cpu->slot, cpu->egress, 0, 1);
+        simulation_count(&small->simulation, number, cpu->slot, cpu->egress, 0, 1);
         *(cpu->egress ? &counted.tx_bytes : &counted.rx_bytes) = cpu->bytes;
         *(cpu->egress ? &counted.tx_packets : &counted.rx_packets) = 1;
         add(cpu->slot < FIRST ? &small->sent.fixed[cpu->slot] : &small->sent.own[cpu->port],
@@ -290,12 +290,12 @@ static void small_grace(struct small *small) {
 
 /* The counters slot by slot and field by field, packets in between. */
 static void small_read_counters(struct small *small) {
-    for (__u32 slot = 0; slot < small->classifier.slots; slot++) {
+    for (__u32 slot = 0; slot < small->simulation.slots; slot++) {
         struct pb_counters *sum = &small->sums[slot];
 
         *sum = (struct pb_counters){0};
         for (unsigned cpu = 0; cpu < SMALL_CPUS; cpu++) {
-            const struct pb_counters *counter = &small->classifier.counters[cpu][slot];
+            const struct pb_counters *counter = &small->simulation.counters[cpu][slot];
 
             sum->rx_packets += counter->rx_packets;
             sum->tx_packets += counter->tx_packets;
@@ -315,7 +315,7 @@ struct waiting {
 
 static void small_read(struct small *small, bool membarrier, struct waiting *waiting) {
     __u32 waits = slots_unlink(small->slots, ++small->now);
-    struct places places = count_places(&small->classifier, SMALL_DYNAMIC);
+    struct places places = count_places(&small->simulation, SMALL_DYNAMIC);
 
     /* A granted slot that is absent may be withdrawn, or never have been granted. */
     small->wrong_place += !places.good || waits < places.dynamic_absent ||
@@ -347,7 +347,7 @@ static void small_read(struct small *small, bool membarrier, struct waiting *wai
     slots_recycle(small->slots);
     small_steps(small, 3);
     slots_pick_victims(small->slots, small_keep, small);
-    small->wrong_place += !count_places(&small->classifier, SMALL_DYNAMIC).good;
+    small->wrong_place += !count_places(&small->simulation, SMALL_DYNAMIC).good;
 }
 
 static bool keep_none(void *context, __u32 key) {
@@ -366,15 +366,15 @@ static void small_settle(struct small *small) {
     for (int reads = 0; reads < 4; reads++) {
         slots_unlink(small->slots, ++small->now);
         slots_quiesce(small->slots, small->now);
-        classifier_read(&small->classifier, small->sums);
+        simulation_read(&small->simulation, small->sums);
         slots_account(small->slots, small->sums, small_book, small);
         slots_recycle(small->slots);
         slots_pick_victims(small->slots, keep_none, small);
     }
-    places = count_places(&small->classifier, SMALL_DYNAMIC);
+    places = count_places(&small->simulation, SMALL_DYNAMIC);
     small->wrong_place +=
         !places.good || places.dynamic_absent != 0 || places.granted_absent != SMALL_GRANTED ||
-        small->classifier.shared->tail - small->classifier.shared->head != SMALL_DYNAMIC;
+        small->simulation.shared->tail - small->simulation.shared->head != SMALL_DYNAMIC;
     for (__u32 port = 0; port < SMALL_GRANTED; port++)
         small->wrong_place += !slots_reserve(small->slots, key_of_port(port));
 }
@@ -391,12 +391,12 @@ static void test_one_thread(bool membarrier) {
                               .sent = account_new(SMALL_PORTS),
                               .booked = account_new(SMALL_PORTS)};
 
-        classifier_new(&small.classifier, SMALL_CPUS, SMALL_SLOTS);
-        small.classifier.before_publishing = small_before_publishing;
-        small.classifier.context = &small;
-        small.sums = calloc(small.classifier.slots, sizeof(*small.sums));
+        simulation_new(&small.simulation, SMALL_CPUS, SMALL_SLOTS);
+        small.simulation.before_publishing = small_before_publishing;
+        small.simulation.context = &small;
+        small.sums = calloc(small.simulation.slots, sizeof(*small.sums));
         if (!small.sums ||
-            slots_new(&small.slots, small.classifier.shared, SMALL_DYNAMIC, SMALL_GRANTED))
+            slots_new(&small.slots, small.simulation.shared, SMALL_DYNAMIC, SMALL_GRANTED))
             abort();
         for (int reads = 0; reads < 200; reads++) {
             small_steps(&small, 60);
@@ -405,7 +405,7 @@ static void test_one_thread(bool membarrier) {
             small_read(&small, membarrier, &waiting);
         }
         small_settle(&small);
-        recycled += small.classifier.shared->tail - SMALL_DYNAMIC;
+        recycled += small.simulation.shared->tail - SMALL_DYNAMIC;
         wrong_held += small.wrong_held;
         wrong_place += small.wrong_place;
         unwanted += small.unwanted;
@@ -414,7 +414,7 @@ static void test_one_thread(bool membarrier) {
         account_free(&small.booked);
         slots_free(small.slots);
         free(small.sums);
-        classifier_free(&small.classifier);
+        simulation_free(&small.simulation);
     }
     report(&differences, what);
     is_u64(wrong_held, 0, "%s: held is always the bytes since the port took the slot", what);
@@ -444,7 +444,7 @@ struct big_cpu {
 };
 
 struct big {
-    struct classifier classifier;
+    struct simulation simulation;
     struct slots *slots;
     struct pb_counters *sums;
     struct account booked;
@@ -458,7 +458,7 @@ struct big {
 /* A CPU that runs the classifier, packet after packet. Between two it is quiescent. */
 static void *big_cpu(void *argument) {
     struct big_cpu *cpu = argument;
-    struct classifier *classifier = &cpu->big->classifier;
+    struct simulation *simulation = &cpu->big->simulation;
     struct random random = {.state = 1000 + cpu->number};
 
     for (__u32 n = 0; n < packets_per_thread; n++) {
@@ -468,12 +468,12 @@ static void *big_cpu(void *argument) {
                                                 : (wave + random_below(&random, 40)) % BIG_PORTS;
         bool egress = random_once_in(&random, 3);
         __u64 bytes = 60 + random_below(&random, 1441), packets = 1 + random_below(&random, 3);
-        __u32 slot = classifier_slot(classifier, key_of_port(port));
+        __u32 slot = simulation_lookup(simulation, key_of_port(port));
         struct pb_counters *sent = slot < FIRST ? &cpu->sent.fixed[slot] : &cpu->sent.own[port];
 
         if (random_once_in(&random, 128))
             sched_yield(); /* holding the slot */
-        classifier_count(classifier, cpu->number, slot, egress, bytes, packets);
+        simulation_count(simulation, cpu->number, slot, egress, bytes, packets);
         *(egress ? &sent->tx_bytes : &sent->rx_bytes) += bytes;
         *(egress ? &sent->tx_packets : &sent->rx_packets) += packets;
         __atomic_store_n(&cpu->finished, n + 1ull, __ATOMIC_SEQ_CST);
@@ -525,12 +525,12 @@ static void big_read(struct big *big) {
             big_grace(big);
         slots_quiesce(big->slots, now);
     }
-    classifier_read(&big->classifier, big->sums);
+    simulation_read(&big->simulation, big->sums);
     slots_account(big->slots, big->sums, big_book, big);
     slots_recycle(big->slots);
     /* Tail is ours: only head can move meanwhile, which makes the difference smaller. */
-    free_slots = __atomic_load_n(&big->classifier.shared->tail, __ATOMIC_ACQUIRE) -
-                 __atomic_load_n(&big->classifier.shared->head, __ATOMIC_ACQUIRE);
+    free_slots = __atomic_load_n(&big->simulation.shared->tail, __ATOMIC_ACQUIRE) -
+                 __atomic_load_n(&big->simulation.shared->head, __ATOMIC_ACQUIRE);
     big->too_many += free_slots > BIG_DYNAMIC;
     slots_pick_victims(big->slots, big->keep, big);
 }
@@ -548,12 +548,12 @@ static void test_threads(void) {
         abort();
     memset(big, 0, sizeof(*big));
     big->keep = big_keep;
-    classifier_new(&big->classifier, BIG_CPUS, slots_total(BIG_DYNAMIC, BIG_GRANTED));
+    simulation_new(&big->simulation, BIG_CPUS, slots_total(BIG_DYNAMIC, BIG_GRANTED));
     big->booked = account_new(BIG_PORTS);
-    big->sums = calloc(big->classifier.slots, sizeof(*big->sums));
+    big->sums = calloc(big->simulation.slots, sizeof(*big->sums));
     big->port_of_key = calloc(PB_KEYS, sizeof(*big->port_of_key));
     if (!big->sums || !big->port_of_key ||
-        slots_new(&big->slots, big->classifier.shared, BIG_DYNAMIC, BIG_GRANTED))
+        slots_new(&big->slots, big->simulation.shared, BIG_DYNAMIC, BIG_GRANTED))
         abort();
     for (__u32 key = 0; key < PB_KEYS; key++)
         big->port_of_key[key] = BIG_PORTS;
@@ -589,11 +589,11 @@ static void test_threads(void) {
             add(&sent.fixed[slot], &cpu->sent.fixed[slot]);
         account_free(&cpu->sent);
     }
-    recycled = big->classifier.shared->tail - BIG_DYNAMIC;
+    recycled = big->simulation.shared->tail - BIG_DYNAMIC;
     big->keep = keep_none; /* all go home */
     for (int reads = 0; reads < 4; reads++)
         big_read(big);
-    places = count_places(&big->classifier, BIG_DYNAMIC);
+    places = count_places(&big->simulation, BIG_DYNAMIC);
     for (port = 0; port < BIG_GRANTED; port++)
         granted += slots_reserve(big->slots, key_of_port(port));
 
@@ -603,7 +603,7 @@ static void test_threads(void) {
     is_u64(big->too_many, 0, "threads: never are more slots on the ring than there are");
     ok(places.good, "threads: no slot is in two places");
     is_u64(places.dynamic_absent, 0, "threads: no dynamic slot is lost");
-    is_u64(big->classifier.shared->tail - big->classifier.shared->head, BIG_DYNAMIC,
+    is_u64(big->simulation.shared->tail - big->simulation.shared->head, BIG_DYNAMIC,
            "threads: when all ports are given up, all of them are on the ring");
     is_u64(granted, BIG_GRANTED, "threads: and all others can be granted");
     diag("%llu reads, %llu slots recycled", big->reads, recycled);
@@ -613,7 +613,7 @@ static void test_threads(void) {
     slots_free(big->slots);
     free(big->sums);
     free(big->port_of_key);
-    classifier_free(&big->classifier);
+    simulation_free(&big->simulation);
     free(big);
 }
 

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "capture.h"
-#include "classifier.h"
 #include "ledger.h"
 #include "random.h"
+#include "simulation.h"
 #include "slots.h"
 #include "snapshot.h"
 #include "tap.h"
@@ -79,7 +79,7 @@ static struct world {
     __u64 memory[]; /* snapshot */
 } * world;
 
-static struct classifier classifier;
+static struct simulation simulation;
 static const struct ledger_policy policy = {
     .min_bytes = 2000, .max_series = 20, .top = 5, .idle_timeout = 300};
 static unsigned kills = 1000;
@@ -99,14 +99,14 @@ static void *cpu(void *argument) {
     while (!__atomic_load_n(&world->enough, __ATOMIC_ACQUIRE)) {
         /* A few at a time, others later: slots are taken and get idle. */
         __u32 port = (random_below(&random, 6) + world->passed[number] / 20000 * 3) % PORTS;
-        __u32 slot = classifier_slot(&classifier, PB_KEY(PB_UDP, FIRST + port));
+        __u32 slot = simulation_lookup(&simulation, PB_KEY(PB_UDP, FIRST + port));
         struct pb_counters *sent = &world->sent[number][port];
 
         if (random_once_in(&random, 64))
             sched_yield();
-        classifier_count(&classifier, number, slot, port & 1, 100, 1);
-        classifier_add(port & 1 ? &sent->tx_bytes : &sent->rx_bytes, 100);
-        classifier_add(port & 1 ? &sent->tx_packets : &sent->rx_packets, 1);
+        simulation_count(&simulation, number, slot, port & 1, 100, 1);
+        simulation_add(port & 1 ? &sent->tx_bytes : &sent->rx_bytes, 100);
+        simulation_add(port & 1 ? &sent->tx_packets : &sent->rx_packets, 1);
         __atomic_store_n(&world->passed[number], world->passed[number] + 1, __ATOMIC_SEQ_CST);
     }
     __atomic_store_n(&world->passed[number], UINT64_MAX, __ATOMIC_SEQ_CST);
@@ -184,7 +184,7 @@ static void live(__u32 life, unsigned reads) {
                 slots_reserve(slots, key);
         }
         step();
-        classifier_read(&classifier, sums);
+        simulation_read(&simulation, sums);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         slots_account(slots, sums, ledger_account, ledger);
         ledger_update(ledger, time);
@@ -239,7 +239,7 @@ static void read_slots(struct slots *slots, __u64 now) {
 
     slots_unlink(slots, now);
     slots_quiesce(slots, now);
-    classifier_read(&classifier, sums);
+    simulation_read(&simulation, sums);
     slots_account(slots, sums, to_nobody, NULL);
 }
 
@@ -250,11 +250,11 @@ static void test_half_released(bool taken) {
     struct pb_shared *shared;
     struct slots *slots;
 
-    classifier_new(&classifier, 1, PB_FIXED_SLOTS + 1);
-    shared = classifier.shared;
+    simulation_new(&simulation, 1, PB_FIXED_SLOTS + 1);
+    shared = simulation.shared;
     slots_new(&slots, shared, 1, 0);
-    slot = classifier_slot(&classifier, key);
-    classifier_count(&classifier, 0, slot, false, 100, 1);
+    slot = simulation_lookup(&simulation, key);
+    simulation_count(&simulation, 0, slot, false, 100, 1);
     for (__u64 now = 1; now <= 4; now++) { /* seen, idle, chosen, withdrawn */
         read_slots(slots, now);
         slots_save(slots, saved);
@@ -263,16 +263,16 @@ static void test_half_released(bool taken) {
     }
     ok(shared->tail == 2 && shared->ring[1] == slot, "an idle slot is on the ring again");
     if (taken)
-        classifier_slot(&classifier, other);
+        simulation_lookup(&simulation, other);
     shared->tail = 1;
     slots_free(slots);
     slots_restore(&slots, shared, 1, 0, saved);
     is_u64(shared->tail, 2, "a slot half on the ring is put there whole%s",
            taken ? ", taken or not" : "");
-    again = classifier_slot(&classifier, other);
+    again = simulation_lookup(&simulation, other);
     ok(again == slot && shared->head == 2 && !shared->ring[1], "and serves the next port");
     slots_free(slots);
-    classifier_free(&classifier);
+    simulation_free(&simulation);
     free(saved);
 }
 
@@ -282,24 +282,24 @@ static void test_taken_back(void) {
     char *saved = malloc(slots_saved_size(0, 1));
     struct slots *slots;
 
-    classifier_new(&classifier, 1, PB_FIXED_SLOTS + 1);
-    slots_new(&slots, classifier.shared, 0, 1);
+    simulation_new(&simulation, 1, PB_FIXED_SLOTS + 1);
+    slots_new(&slots, simulation.shared, 0, 1);
     slots_reserve(slots, key);
     read_slots(slots, 1);
     slots_save(slots, saved);
     slots_pick_victims(slots, never, NULL);
     slots_free(slots);
-    slots_restore(&slots, classifier.shared, 0, 1, saved);
+    slots_restore(&slots, simulation.shared, 0, 1, saved);
     ok(!slots_reserve(slots, next), "a slot that was taken back just now waits");
     read_slots(slots, 2);
     slots_recycle(slots);
     ok(slots_reserve(slots, next), "and is given again after that");
     slots_free(slots);
-    slots_restore(&slots, classifier.shared, 0, 1, saved);
+    slots_restore(&slots, simulation.shared, 0, 1, saved);
     ok(slots_reserve(slots, next) && !slots_reserve(slots, key),
        "one that was given since belongs to whom the table says");
     slots_free(slots);
-    classifier_free(&classifier);
+    simulation_free(&simulation);
     free(saved);
 }
 
@@ -309,23 +309,23 @@ static void test_half_folded(void) {
     struct slots *slots;
     __u32 wrong = 0;
 
-    classifier_new(&classifier, 1, PB_FIXED_SLOTS + 1);
-    slots_new(&slots, classifier.shared, 1, 0);
+    simulation_new(&simulation, 1, PB_FIXED_SLOTS + 1);
+    slots_new(&slots, simulation.shared, 1, 0);
     slots_fold(slots, 100, 199);
     slots_save(slots, saved);
     slots_fold(slots, 150, 299); /* too far: what is not yet done looks as before */
     for (__u32 key = PB_KEY(PB_TCP, 250); key < PB_PORT_KEYS; key++)
-        classifier.shared->table[key] =
+        simulation.shared->table[key] =
             key % PB_PORTS >= 100 && key % PB_PORTS <= 199 ? PB_SLOT_EPHEMERAL(key / PB_PORTS) : 0;
     slots_free(slots);
-    slots_restore(&slots, classifier.shared, 1, 0, saved);
+    slots_restore(&slots, simulation.shared, 1, 0, saved);
     for (__u32 key = 0; key < PB_PORT_KEYS; key++)
-        wrong += classifier.shared->table[key] != (key % PB_PORTS >= 100 && key % PB_PORTS <= 199
+        wrong += simulation.shared->table[key] != (key % PB_PORTS >= 100 && key % PB_PORTS <= 199
                                                        ? PB_SLOT_EPHEMERAL(key / PB_PORTS)
                                                        : 0);
     is_u64(wrong, 0, "an unfinished change of the ephemeral range is undone");
     slots_free(slots);
-    classifier_free(&classifier);
+    simulation_free(&simulation);
     free(saved);
 }
 
@@ -371,12 +371,12 @@ static void test_kills(void) {
     if (world == MAP_FAILED)
         abort();
     /* The simulated classifier, in memory that the processes share. */
-    classifier_new(&classifier, CPUS, SLOTS);
-    free(classifier.shared);
-    classifier.shared = &world->shared;
+    simulation_new(&simulation, CPUS, SLOTS);
+    free(simulation.shared);
+    simulation.shared = &world->shared;
     for (unsigned c = 0; c < CPUS; c++) {
-        free(classifier.counters[c]);
-        classifier.counters[c] = world->counters[c];
+        free(simulation.counters[c]);
+        simulation.counters[c] = world->counters[c];
     }
     for (unsigned c = 0; c < CPUS; c++)
         pthread_create(&threads[c], NULL, cpu, &numbers[c]);
@@ -425,7 +425,7 @@ static void test_kills(void) {
     ok(all_in_place(), "no slot is lost: each is on the ring or in the table");
     is_u64(world->unknown, 0, "there is no series of a port that was not sent to");
     munmap(world, sizeof(*world) + memory);
-    free(classifier.takes);
+    free(simulation.allocations);
 }
 
 int main(int argc, char **argv) {
