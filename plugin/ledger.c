@@ -2,7 +2,6 @@
 #include "ledger.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 
 #include "array.h"
 #include "log.h"
+#include "series_name.h"
 
 enum kind { DYNAMIC, LISTENING, SELECTED }; /* the last that fits */
 
@@ -378,60 +378,4 @@ int ledger_restore(struct ledger *ledger, const void *from) {
         ledger->port_of[ports[i].key] = i + 1;
     }
     return 0;
-}
-
-/*
- * IANA's keywords in lower case (Assigned Internet Protocol Numbers) of those
- * protocols that <netinet/in.h> has a constant for.
- */
-static const char *const protocol_names[PB_PROTOCOLS] = {
-    [IPPROTO_HOPOPTS] = "hopopt",
-    [IPPROTO_ICMP] = "icmp",
-    [IPPROTO_IGMP] = "igmp",
-    [IPPROTO_IPIP] = "ipv4",
-    [IPPROTO_TCP] = "tcp",
-    [IPPROTO_EGP] = "egp",
-    [IPPROTO_PUP] = "pup",
-    [IPPROTO_UDP] = "udp",
-    [IPPROTO_IDP] = "xns-idp",
-    [IPPROTO_TP] = "iso-tp4",
-    [IPPROTO_DCCP] = "dccp",
-    [IPPROTO_IPV6] = "ipv6",
-    [IPPROTO_ROUTING] = "ipv6-route",
-    [IPPROTO_FRAGMENT] = "ipv6-frag",
-    [IPPROTO_RSVP] = "rsvp",
-    [IPPROTO_GRE] = "gre",
-    [IPPROTO_ESP] = "esp",
-    [IPPROTO_AH] = "ah",
-    [IPPROTO_ICMPV6] = "ipv6-icmp",
-    [IPPROTO_NONE] = "ipv6-nonxt",
-    [IPPROTO_DSTOPTS] = "ipv6-opts",
-    [IPPROTO_MTP] = "mtp",
-    [IPPROTO_ENCAP] = "encap",
-    [IPPROTO_PIM] = "pim",
-    [IPPROTO_COMP] = "ipcomp",
-    [IPPROTO_SCTP] = "sctp",
-    [IPPROTO_UDPLITE] = "udplite",
-    [IPPROTO_MPLS] = "mpls-in-ip",
-    [143] = "ethernet", /* IPPROTO_ETHERNET, which not all of these headers have yet */
-};
-
-static const char *const transport_names[PB_TRANSPORTS] = {"tcp", "udp", "sctp"};
-
-void series_name(char name[SERIES_NAME_SIZE], __u32 slot, __u32 key) {
-    if (slot >= PB_FIXED_SLOTS) {
-        snprintf(name, SERIES_NAME_SIZE, "%s-%u", transport_names[key / PB_PORTS % PB_TRANSPORTS],
-                 key % PB_PORTS);
-    } else if (slot < PB_SLOT_EPHEMERAL(0)) {
-        snprintf(name, SERIES_NAME_SIZE, "%s-other", transport_names[slot - PB_SLOT_OTHER(0)]);
-    } else if (slot < PB_SLOT_IP(0)) {
-        snprintf(name, SERIES_NAME_SIZE, "%s-ephemeral",
-                 transport_names[slot - PB_SLOT_EPHEMERAL(0)]);
-    } else if (slot == PB_SLOT_NONIP) {
-        snprintf(name, SERIES_NAME_SIZE, "nonip");
-    } else if (protocol_names[slot - PB_SLOT_IP(0)]) {
-        snprintf(name, SERIES_NAME_SIZE, "ip-%s", protocol_names[slot - PB_SLOT_IP(0)]);
-    } else {
-        snprintf(name, SERIES_NAME_SIZE, "ip-%u", slot - PB_SLOT_IP(0));
-    }
 }

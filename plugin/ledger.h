@@ -71,11 +71,4 @@ void ledger_report(struct ledger *ledger, ledger_report_fn *say, void *context);
 /* The interface has gone: its series stop, and keep their totals for its return. */
 void ledger_suspend(struct ledger *ledger);
 
-/*
- * The type instance: "tcp-443", "ip-icmp", "udp-other". slot: a fixed slot, or
- * PB_FIXED_SLOTS when key says what it is.
- */
-#define SERIES_NAME_SIZE 24
-void series_name(char name[SERIES_NAME_SIZE], __u32 slot, __u32 key);
-
 #endif

@@ -11,6 +11,7 @@
 #include "capture.h"
 #include "ledger.h"
 #include "random.h"
+#include "series_name.h"
 #include "simulation.h"
 #include "slots.h"
 #include "tap.h"

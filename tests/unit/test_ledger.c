@@ -2,9 +2,9 @@
 /*
  * The ledger: which series there are, that each only grows, and that together
  * they are what was booked. Exact scenarios first, then random ones against a
- * model, then the names.
+ * model.
  *
- * Links: plugin/ledger.c.
+ * Links: plugin/ledger.c, plugin/series_name.c.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "capture.h"
 #include "ledger.h"
 #include "random.h"
+#include "series_name.h"
 #include "tap.h"
 
 #define DYNAMIC   PB_FIXED_SLOTS /* any dynamic slot: the ledger asks no more */
@@ -1177,92 +1178,6 @@ static void test_random_coming_and_going(void) {
     ok(ended > reads / 2, "ports come and go: they did");
 }
 
-/* ---- names ---- */
-
-/*
- * What the series of a protocol is called: IANA's keyword in lower case where a
- * recent <netinet/in.h> has a constant for it. Literal numbers: this is an
- * interface, dashboards depend on it.
- */
-static const struct {
-    __u32 protocol;
-    const char *keyword;
-} keywords[] = {
-    {0, "hopopt"},     {1, "icmp"},      {2, "igmp"},         {4, "ipv4"},       {6, "tcp"},
-    {8, "egp"},        {12, "pup"},      {17, "udp"},         {22, "xns-idp"},   {29, "iso-tp4"},
-    {33, "dccp"},      {41, "ipv6"},     {43, "ipv6-route"},  {44, "ipv6-frag"}, {46, "rsvp"},
-    {47, "gre"},       {50, "esp"},      {51, "ah"},          {58, "ipv6-icmp"}, {59, "ipv6-nonxt"},
-    {60, "ipv6-opts"}, {92, "mtp"},      {98, "encap"},       {103, "pim"},      {108, "ipcomp"},
-    {132, "sctp"},     {136, "udplite"}, {137, "mpls-in-ip"}, {143, "ethernet"},
-};
-
-#define KEYWORDS (sizeof(keywords) / sizeof(keywords[0]))
-
-static const char *fixed_name(__u32 slot) {
-    static char name[SERIES_NAME_SIZE];
-
-    series_name(name, slot, PB_KEYS);
-    return name;
-}
-
-static const char *port_name(__u32 transport, __u32 port) {
-    static char name[SERIES_NAME_SIZE];
-
-    series_name(name, PB_FIXED_SLOTS, PB_KEY(transport, port));
-    return name;
-}
-
-static void test_names(void) {
-    static char all[PB_FIXED_SLOTS][SERIES_NAME_SIZE];
-    unsigned same = 0, numeric = 0, bad = 0;
-    bool has_keyword[PB_PROTOCOLS] = {false};
-
-    is_text(fixed_name(PB_SLOT_OTHER(PB_TCP)), "tcp-other", "other of TCP");
-    is_text(fixed_name(PB_SLOT_OTHER(PB_UDP)), "udp-other", "other of UDP");
-    is_text(fixed_name(PB_SLOT_OTHER(PB_SCTP)), "sctp-other", "other of SCTP");
-    is_text(fixed_name(PB_SLOT_EPHEMERAL(PB_TCP)), "tcp-ephemeral", "ephemeral ports of TCP");
-    is_text(fixed_name(PB_SLOT_EPHEMERAL(PB_UDP)), "udp-ephemeral", "ephemeral ports of UDP");
-    is_text(fixed_name(PB_SLOT_EPHEMERAL(PB_SCTP)), "sctp-ephemeral", "ephemeral ports of SCTP");
-    is_text(fixed_name(PB_SLOT_NONIP), "nonip", "what is not IP");
-    for (unsigned i = 0; i < KEYWORDS; i++) {
-        char expected[SERIES_NAME_SIZE];
-
-        snprintf(expected, sizeof(expected), "ip-%s", keywords[i].keyword);
-        is_text(fixed_name(PB_SLOT_IP(keywords[i].protocol)), expected, "protocol %u by keyword",
-                keywords[i].protocol);
-        has_keyword[keywords[i].protocol] = true;
-    }
-    is_text(fixed_name(PB_SLOT_IP(3)), "ip-3", "a protocol without a constant by number");
-    is_text(fixed_name(PB_SLOT_IP(253)), "ip-253", "an experimental one too");
-    is_text(fixed_name(PB_SLOT_IP(255)), "ip-255", "and the last");
-    has_keyword[135] = true; /* "Mobility Header": no keyword that could be part of a name */
-    for (__u32 protocol = 0; protocol < PB_PROTOCOLS; protocol++) {
-        char expected[SERIES_NAME_SIZE];
-
-        snprintf(expected, sizeof(expected), "ip-%u", protocol);
-        numeric +=
-            !has_keyword[protocol] && strcmp(fixed_name(PB_SLOT_IP(protocol)), expected) != 0;
-    }
-    is_u64(numeric, 0, "all protocols without a keyword are named by number");
-
-    for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++) {
-        series_name(all[slot], slot, PB_KEYS);
-        bad += strspn(all[slot], "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(all[slot]);
-        for (__u32 before = 1; before < slot; before++)
-            same += !strcmp(all[slot], all[before]);
-    }
-    is_u64(same, 0, "no two fixed slots have the same name");
-    is_u64(bad, 0, "names are of letters, digits and dashes: no writer changes them");
-
-    is_text(port_name(PB_TCP, 443), "tcp-443", "a port of TCP");
-    is_text(port_name(PB_UDP, 53), "udp-53", "a port of UDP");
-    is_text(port_name(PB_SCTP, 36412), "sctp-36412", "a port of SCTP");
-    is_text(port_name(PB_TCP, 0), "tcp-0", "the first port of the first transport");
-    is_text(port_name(PB_TCP, 65535), "tcp-65535", "the last port of TCP");
-    is_text(port_name(PB_UDP, 0), "udp-0", "the first port of UDP");
-    is_text(port_name(PB_SCTP, 65535), "sctp-65535", "the last port of the last transport");
-}
-
 int main(void) {
     test_nothing();
     test_zero_first();
@@ -1301,6 +1216,5 @@ int main(void) {
     test_top_counts_busy_only();
     test_random();
     test_random_coming_and_going();
-    test_names();
     return tap_end();
 }

@@ -18,6 +18,7 @@
 #include "capture.h"
 #include "ledger.h"
 #include "random.h"
+#include "series_name.h"
 #include "simulation.h"
 #include "slots.h"
 #include "snapshot.h"
