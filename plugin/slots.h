@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * User space's side of the slots of one BPF object: it books what they counted,
- * takes idle ones back, gives some to ports by policy. Works on memory alone.
+ * User space's side of the slots of one BPF object: accounts what they counted since the last read,
+ * recycles idle ones, and reserves some for ports by policy. It works on the memory that
+ * tc_portbytes.h describes and makes no system calls.
  *
- * A dynamic slot is always in exactly one of three places: on the ring, in one
- * entry of the table, or withdrawn. A withdrawn slot may still be held by a CPU
- * that looked it up before; so it is put on the ring only after a grace period,
- * and after a read of the counters that followed the grace period. A granted slot
- * goes the same way, but back to a reserve that the classifier never sees.
+ * Two kinds of slots have no fixed meaning:
+ * - A dynamic slot starts on the ring. The classifier allocates it to a port that has none. When it
+ *   is idle, user space recycles it: unlinks it from the table, waits for a grace period, because a
+ *   CPU that looked it up before may still count in it, reads its counters a last time, and puts it
+ *   back on the ring.
+ * - A reserved slot is put into the table by slots_reserve and never appears on the ring. Port
+ * scans cannot exhaust these. It is recycled the same way, but becomes available to slots_reserve.
  *
  * One read of an object is, in this order:
- *     slots_unlink, [grace period, slots_quiesce], the counters, slots_account,
+ *     slots_unlink, [grace period, slots_quiesce], read the counters, slots_account,
  *     [slots_save], slots_recycle, slots_pick_victims
  *
- * Not thread-safe among user-space threads: one at a time per object. The
- * classifier runs all the time.
+ * `dynamic` and `reserved` are the numbers of slots of either kind: at most PB_DYNAMIC_MAX and
+ * PB_PORT_KEYS. Times are monotonic nanoseconds, ports and keys in host byte order. Functions that
+ * can fail return 0 or a negative errno, and leave their outputs unchanged on failure.
+ *
+ * Threads: one at a time per struct slots. The classifier may run on all CPUs at any time.
  */
 #ifndef PB_SLOTS_H
 #define PB_SLOTS_H
@@ -27,79 +33,85 @@
 struct slots;
 
 /*
- * Sets up a fresh, unattached object's memory: fixed slots into the table, dynamic
- * slots (at most PB_DYNAMIC_MAX) onto the ring, `granted` more kept for slots_reserve.
- * The memory stays the caller's and must outlive *out. -ENOMEM, -EINVAL.
+ * Prepares the memory of a new object, to which no traffic is attached yet: fixed slots go into the
+ * table, dynamic slots onto the ring. `shared` must be zero. It remains the caller's and must
+ * outlive *out. -ENOMEM; -EINVAL: `dynamic` or `reserved` out of range.
  */
-int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted);
+int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 reserved);
 void slots_free(struct slots *slots); /* NULL is fine */
 
 /*
- * What another process needs to go on with the same memory: slots_save writes
- * slots_saved_size() bytes. To be called after slots_account and before slots_recycle: a slot
- * changes its owner only if the counts of the one before are in what was saved.
+ * slots_save writes the state that another process needs to continue with the same shared memory:
+ * slots_saved_size() bytes, a multiple of 8, to an address that is a multiple of 8. Call it between
+ * slots_account and slots_recycle: a slot may only change its owner when the counts of the previous
+ * owner are in a saved state.
  */
-size_t slots_saved_size(__u32 dynamic, __u32 granted);
+size_t slots_saved_size(__u32 dynamic, __u32 reserved);
 void slots_save(const struct slots *slots, void *to);
 
 /*
- * As slots_new, but of memory that was in use: `from` was saved by a process which may have
- * gone on after that, and ended at any instant. With the same `dynamic` and `granted`; the
- * classifier may run. The counters are those that go with the memory.
+ * As slots_new, but continues with memory in use. `from` was saved by a process that may have run
+ * on after that and was killed at any point; `dynamic` and `reserved` are those it had. The
+ * classifier may be running. `shared` and the counters must be those that this process left.
  */
-int slots_restore(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 granted,
+int slots_restore(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 reserved,
                   const void *from);
 
-/* How many slots there are with these, of all kinds, slot 0 included. */
-__u32 slots_total(__u32 dynamic, __u32 granted);
+/* The number of slots of all kinds, slot 0 included. */
+__u32 slots_total(__u32 dynamic, __u32 reserved);
 
-/* How many of them, from slot 0 on, may have counted something: what a read needs. */
+/* The number of slots, from slot 0 on, that a read must cover: no later one has counted yet. */
 __u32 slots_used(const struct slots *slots);
 
 /*
- * Ports first to last (first > last: none) of every transport count in the ephemeral
- * buckets from now on, others no more. Ports with a granted slot keep it.
+ * Ports `first` to `last` of every transport count in its "ephemeral" slot from now on, replacing
+ * the previous range; first > last: no port does. Ports with a reserved slot keep it.
  */
 void slots_fold(struct slots *slots, __u32 first, __u32 last);
 
 /*
- * Gives key a slot that no scan can take, until slots_pick_victims finds it not kept any
- * more. False: there is none left. A dynamic slot that key had is withdrawn.
+ * Gives a port a reserved slot, which it has until slots_pick_victims finds it not to be kept. A
+ * dynamic slot that it had is unlinked. True also if the port has one already; false: none is left.
+ * key: below PB_PORT_KEYS.
  */
 bool slots_reserve(struct slots *slots, __u32 key);
 
 /*
- * Withdraws the slots chosen at an earlier read. now: monotonic nanoseconds.
- * Returns how many withdrawn slots still wait for their grace period.
+ * Removes the victims of the last read from the table. now: not 0. Returns how many unlinked slots,
+ * of this and earlier reads, wait for a grace period.
  */
 __u32 slots_unlink(struct slots *slots, __u64 now);
 
-/* A grace period has passed for every slot that was withdrawn at `until` or before. */
+/*
+ * A grace period that began at `until` or later has ended: no CPU counts any more in the slots that
+ * a slots_unlink with now <= until found waiting.
+ */
 void slots_quiesce(struct slots *slots, __u64 until);
 
 /*
- * One call for each slot that carried something since the last read. Fixed slot:
- * `slot` is below PB_FIXED_SLOTS, key and held mean nothing. Dynamic: key, and
- * held = bytes (rx + tx) since the key took this slot, delta included.
+ * Called for each slot that counted something since the last read.
+ * slot: which one. A fixed slot is below PB_FIXED_SLOTS; key and slot_bytes mean nothing then.
+ * key: the port that owns the slot. One port may have several slots in the same read.
+ * slot_bytes: bytes, rx + tx, since the port got this slot, delta included.
  */
-typedef void slots_account_fn(void *context, __u32 slot, __u32 key, __u64 held,
+typedef void slots_account_fn(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
                               const struct pb_counters *delta);
 
 /*
- * counters: the sums over all CPUs of slots_used() slots, read after
- * slots_quiesce and followed by a full fence.
+ * counters: the sums over all CPUs of the first slots_used() slots. They must be read after
+ * slots_quiesce, with a full memory barrier between reading them and this call.
  */
-void slots_account(struct slots *slots, const struct pb_counters *counters, slots_account_fn *book,
-                   void *context);
+void slots_account(struct slots *slots, const struct pb_counters *counters,
+                   slots_account_fn *account, void *context);
 
-/* Puts the withdrawn slots on the ring whose grace period came before the counters. */
+/* Recycles the unlinked slots whose counters were read after their grace period. */
 void slots_recycle(struct slots *slots);
 
 /*
- * Takes back what keep() does not want kept: granted slots, and dynamic slots that
- * carried nothing for an interval. With an empty ring also those dynamic ones that
- * carried no more than the mean: new ports must find slots, or a scan would hold
- * them all. They are withdrawn at the next read.
+ * Picks the dynamic slots that the next slots_unlink removes: those that counted nothing since the
+ * previous read. When the ring is empty, also the busy ones that have counted no more than their
+ * mean, or a port scan would hold all slots. Unlinks reserved slots at once, busy or not. Spares
+ * the slots of the ports for which keep() returns true.
  */
 void slots_pick_victims(struct slots *slots, bool (*keep)(void *context, __u32 key), void *context);
 
