@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * User space's side of the slots, step by step: each scenario puts classifier and
- * reader into one exact order of events. test_slots_stress.c has the disorder.
+ * User space's side of the slots, step by step: each scenario puts the steps of the classifier and
+ * of a read into one exact order. test_slots_stress.c runs them in any order.
  *
- * Links: plugin/slots.c. Needs -pthread (simulation.h has a mutex).
+ * Links: plugin/slots.c, plugin/slots_restore.c. Needs -pthread (simulation.h has a mutex).
  */
 #include <errno.h>
 #include <stdint.h>
@@ -12,38 +12,38 @@
 #include "slots.h"
 #include "tap.h"
 
-#define FIRST    PB_FIXED_SLOTS /* the first dynamic slot */
-#define NOT_KEPT UINT32_MAX
+#define FIRST   PB_FIXED_SLOTS /* the first dynamic slot */
+#define NO_PORT UINT32_MAX
 
-struct booking {
+struct record {
     __u32 slot, key;
-    __u64 held;
+    __u64 slot_bytes;
     struct pb_counters delta;
 };
 
-#define BOOKINGS 64
+#define RECORDS_MAX 64
 
-/* One object: the classifier's side and ours. */
+/* One object: the simulated classifier and the slots under test. */
 struct object {
     struct simulation simulation;
     struct slots *slots;
     struct pb_counters *sums;
     __u64 now;
-    __u32 kept; /* the key that slots_pick_victims shall keep */
-    struct booking booking[BOOKINGS];
-    unsigned bookings; /* of the last read */
+    __u32 kept; /* the only port that pick_victims spares */
+    struct record record[RECORDS_MAX];
+    unsigned records; /* by the last read; those beyond RECORDS_MAX are not kept */
 };
 
-static void object_new_granting(struct object *object, __u32 dynamic, __u32 granted) {
-    *object = (struct object){.kept = NOT_KEPT};
-    simulation_new(&object->simulation, 2, slots_total(dynamic, granted));
+static void object_new_reserving(struct object *object, __u32 dynamic, __u32 reserved) {
+    *object = (struct object){.kept = NO_PORT};
+    simulation_new(&object->simulation, 2, slots_total(dynamic, reserved));
     object->sums = calloc(object->simulation.slots, sizeof(*object->sums));
-    if (!object->sums || slots_new(&object->slots, object->simulation.shared, dynamic, granted))
+    if (!object->sums || slots_new(&object->slots, object->simulation.shared, dynamic, reserved))
         abort();
 }
 
 static void object_new(struct object *object, __u32 dynamic) {
-    object_new_granting(object, dynamic, 0);
+    object_new_reserving(object, dynamic, 0);
 }
 
 static void object_free(struct object *object) {
@@ -54,8 +54,8 @@ static void object_free(struct object *object) {
 
 /* ---- the classifier's steps ---- */
 
-/* A packet's slot is looked up; not counted yet: a CPU holds the slot. */
-static __u32 look_up(struct object *object, __u32 key) {
+/* A packet's slot is looked up, but not counted in yet. */
+static __u32 lookup(struct object *object, __u32 key) {
     return simulation_lookup(&object->simulation, key);
 }
 
@@ -64,65 +64,65 @@ static void count(struct object *object, __u32 slot, __u64 bytes) {
 }
 
 static __u32 packet(struct object *object, __u32 key, __u64 bytes) {
-    __u32 slot = look_up(object, key);
+    __u32 slot = lookup(object, key);
 
     count(object, slot, bytes);
     return slot;
 }
 
-/* ---- the reader's steps ---- */
+/* ---- the steps of a read ---- */
 
-static void on_book(void *context, __u32 slot, __u32 key, __u64 held,
-                    const struct pb_counters *delta) {
+static void on_account(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
+                       const struct pb_counters *delta) {
     struct object *object = context;
 
-    if (object->bookings < BOOKINGS)
-        object->booking[object->bookings] =
-            (struct booking){.slot = slot, .key = key, .held = held, .delta = *delta};
-    object->bookings++;
+    if (object->records < RECORDS_MAX)
+        object->record[object->records] =
+            (struct record){.slot = slot, .key = key, .slot_bytes = slot_bytes, .delta = *delta};
+    object->records++;
 }
 
 static bool keep(void *context, __u32 key) {
     return key == ((struct object *)context)->kept;
 }
 
-static __u32 withdraw(struct object *object) {
+static __u32 unlink_slots(struct object *object) {
     return slots_unlink(object->slots, ++object->now);
 }
 
-static void passed(struct object *object) {
+static void quiesce_slots(struct object *object) {
     slots_quiesce(object->slots, object->now);
 }
 
-static void book(struct object *object) {
-    object->bookings = 0;
+static void account_slots(struct object *object) {
+    object->records = 0;
     simulation_read(&object->simulation, object->sums);
-    slots_account(object->slots, object->sums, on_book, object);
+    slots_account(object->slots, object->sums, on_account, object);
 }
 
-static void release(struct object *object) {
+static void recycle_slots(struct object *object) {
     slots_recycle(object->slots);
 }
 
-static void choose(struct object *object) {
+static void pick_victims(struct object *object) {
     slots_pick_victims(object->slots, keep, object);
 }
 
 /* A whole read, with a grace period. */
 static void whole_read(struct object *object) {
-    if (withdraw(object))
-        passed(object);
-    book(object);
-    release(object);
-    choose(object);
+    if (unlink_slots(object))
+        quiesce_slots(object);
+    account_slots(object);
+    recycle_slots(object);
+    pick_victims(object);
 }
 
-/* The booking of this slot at the last read, or one of nothing. */
-static struct booking booking_of(const struct object *object, __u32 slot) {
-    for (unsigned i = 0; i < object->bookings && i < BOOKINGS; i++)
-        if (object->booking[i].slot == slot)
-            return object->booking[i];
-    return (struct booking){.key = PB_KEYS};
+/* What the last read accounted for this slot; key PB_KEYS: nothing. */
+static struct record record_of(const struct object *object, __u32 slot) {
+    for (unsigned i = 0; i < object->records && i < RECORDS_MAX; i++)
+        if (object->record[i].slot == slot)
+            return object->record[i];
+    return (struct record){.key = PB_KEYS};
 }
 
 /* ---- where a slot is ---- */
@@ -142,11 +142,11 @@ static enum place place_of(const struct object *object, __u32 slot) {
     return ring ? ON_RING : table ? IN_TABLE : NOWHERE;
 }
 
-static __u64 on_ring(const struct object *object) {
+static __u64 ring_length(const struct object *object) {
     return object->simulation.shared->tail - object->simulation.shared->head;
 }
 
-/* ---- a fresh object ---- */
+/* ---- a new object ---- */
 
 static void test_new(void) {
     struct slots *slots = (struct slots *)&slots;
@@ -154,34 +154,34 @@ static void test_new(void) {
     struct pb_shared *shared;
     unsigned wrong = 0;
 
-    object_new_granting(&object, 56, 7);
+    object_new_reserving(&object, 56, 7);
     shared = object.simulation.shared;
     ok(slots_new(&slots, shared, PB_DYNAMIC_MAX + 1, 0) == -EINVAL &&
            slots == (struct slots *)&slots,
-       "more dynamic slots than there can be: refused, the output untouched");
+       "too many dynamic slots: -EINVAL, the output unchanged");
     ok(slots_new(&slots, shared, 16, PB_PORT_KEYS + 1) == -EINVAL &&
            slots == (struct slots *)&slots,
-       "more slots to grant than there are ports: refused, the output untouched");
+       "more reserved slots than ports: -EINVAL, the output unchanged");
     slots_free(NULL);
-    ok(true, "freeing no slots is fine");
+    ok(true, "slots_free accepts NULL");
 
-    is_u64(slots_total(56, 7), PB_FIXED_SLOTS + 56 + 7, "all kinds of slots are in the total");
+    is_u64(slots_total(56, 7), PB_FIXED_SLOTS + 56 + 7, "the total includes slots of all kinds");
     is_u64(slots_used(object.slots), PB_FIXED_SLOTS + 56,
-           "those that can count are fixed and dynamic ones");
+           "at first a read covers fixed and dynamic slots");
     for (__u32 protocol = 0; protocol < PB_PROTOCOLS; protocol++)
         wrong += shared->table[PB_KEY_IP(protocol)] != PB_SLOT_IP(protocol);
-    is_u64(wrong, 0, "each IP protocol begins with a slot of its own");
-    is_u64(shared->table[PB_KEY_NONIP], PB_SLOT_NONIP, "so does what is not IP");
+    is_u64(wrong, 0, "each IP protocol starts with a fixed slot");
+    is_u64(shared->table[PB_KEY_NONIP], PB_SLOT_NONIP, "non-IP starts with a fixed slot");
     for (__u32 key = 0; key < PB_PORT_KEYS; key++)
         wrong += shared->table[key] != 0;
-    is_u64(wrong, 0, "no port begins with a slot");
+    is_u64(wrong, 0, "no port starts with a slot");
     for (__u32 slot = FIRST; slot < FIRST + 56; slot++)
         wrong += place_of(&object, slot) != ON_RING;
-    is_u64(wrong, 0, "each dynamic slot begins on the ring");
-    is_u64(on_ring(&object), 56, "and the ring says how many they are");
+    is_u64(wrong, 0, "each dynamic slot starts on the ring");
+    is_u64(ring_length(&object), 56, "the ring's length is the number of dynamic slots");
 
-    book(&object);
-    is_u64(object.bookings, 0, "nothing counted: nothing booked");
+    account_slots(&object);
+    is_u64(object.records, 0, "without traffic nothing is accounted");
     object_free(&object);
 }
 
@@ -189,73 +189,76 @@ static void test_new(void) {
 
 static void test_fixed(void) {
     struct object object;
-    struct booking booking;
+    struct record record;
 
     object_new(&object, 16);
     packet(&object, PB_KEY_IP(47), 101);
     packet(&object, PB_KEY_IP(47), 103);
     packet(&object, PB_KEY_NONIP, 107);
-    simulation_count(&object.simulation, 1, PB_SLOT_IP(47), true, 109, 3); /* another CPU, GSO */
-    book(&object);
-    booking = booking_of(&object, PB_SLOT_IP(47));
-    ok(object.bookings == 2 && booking.delta.rx_bytes == 204 && booking.delta.rx_packets == 2 &&
-           booking.delta.tx_bytes == 109 && booking.delta.tx_packets == 3,
-       "a fixed slot is booked as such, over all CPUs, both directions, bytes and packets");
-    is_u64(booking_of(&object, PB_SLOT_NONIP).delta.rx_bytes, 107, "so is what is not IP");
-    is_u64(on_ring(&object), 16, "a fixed slot takes nothing from the ring");
+    /* On another CPU, GSO: 3 packets on the wire. */
+    simulation_count(&object.simulation, 1, PB_SLOT_IP(47), true, 109, 3);
+    account_slots(&object);
+    record = record_of(&object, PB_SLOT_IP(47));
+    ok(object.records == 2 && record.delta.rx_bytes == 204 && record.delta.rx_packets == 2 &&
+           record.delta.tx_bytes == 109 && record.delta.tx_packets == 3,
+       "a fixed slot is the sum over all CPUs, by direction, bytes and packets");
+    is_u64(record_of(&object, PB_SLOT_NONIP).delta.rx_bytes, 107, "non-IP is accounted");
+    is_u64(ring_length(&object), 16, "a fixed slot takes nothing from the ring");
 
-    book(&object);
-    is_u64(object.bookings, 0, "what was booked once is not booked again");
+    account_slots(&object);
+    is_u64(object.records, 0, "what was accounted once is not accounted again");
     object_free(&object);
 }
 
 static void test_first_packet(void) {
     const __u32 key = PB_KEY(PB_UDP, 53);
     struct object object;
-    struct booking booking;
+    struct record record;
     __u32 slot;
 
     object_new(&object, 16);
     slot = packet(&object, key, 101);
-    is_u64(slot, FIRST, "a new port's first packet takes the first slot of the ring");
-    is_u64(on_ring(&object), 15, "which has one less then");
-    is_u64(packet(&object, key, 103), slot, "the second packet finds the slot");
-    is_u64(on_ring(&object), 15, "and takes none");
-    book(&object);
-    booking = booking_of(&object, slot);
-    ok(object.bookings == 1 && booking.key == key && booking.delta.rx_bytes == 204 &&
-           booking.delta.rx_packets == 2,
-       "both are booked to the port");
-    is_u64(booking.held, 204, "held is what the port carried in this slot, this read included");
-    release(&object);
-    choose(&object);
+    is_u64(slot, FIRST, "a new port's first packet allocates the first slot on the ring");
+    is_u64(ring_length(&object), 15, "the ring is one slot shorter");
+    is_u64(packet(&object, key, 103), slot, "the second packet finds the same slot");
+    is_u64(ring_length(&object), 15, "and allocates none");
+    account_slots(&object);
+    record = record_of(&object, slot);
+    ok(object.records == 1 && record.key == key && record.delta.rx_bytes == 204 &&
+           record.delta.rx_packets == 2,
+       "both packets are accounted to the port");
+    is_u64(record.slot_bytes, 204,
+           "slot_bytes is what the port counted in this slot, this read included");
+    recycle_slots(&object);
+    pick_victims(&object);
     packet(&object, key, 107);
     whole_read(&object);
-    is_u64(booking_of(&object, slot).held, 311, "held goes on over reads");
+    is_u64(record_of(&object, slot).slot_bytes, 311, "slot_bytes accumulates over reads");
     object_free(&object);
 }
 
 static void test_torn_packet(void) {
     const __u32 key = PB_KEY(PB_TCP, 22);
     struct object object;
-    struct booking booking;
+    struct record record;
     __u32 slot;
 
     object_new(&object, 16);
-    slot = look_up(&object, key);
+    slot = lookup(&object, key);
     simulation_count(&object.simulation, 0, slot, true, 101, 0);
-    book(&object);
-    booking = booking_of(&object, slot);
-    ok(booking.key == key && booking.delta.tx_bytes == 101 && booking.delta.tx_packets == 0,
-       "bytes seen before their packet are booked");
+    account_slots(&object);
+    record = record_of(&object, slot);
+    ok(record.key == key && record.delta.tx_bytes == 101 && record.delta.tx_packets == 0,
+       "bytes are accounted when their packet is not seen yet");
     simulation_count(&object.simulation, 0, slot, true, 0, 1);
-    book(&object);
-    booking = booking_of(&object, slot);
-    ok(booking.key == key && booking.delta.tx_bytes == 0 && booking.delta.tx_packets == 1,
-       "the packet that follows its bytes is booked");
+    account_slots(&object);
+    record = record_of(&object, slot);
+    ok(record.key == key && record.delta.tx_bytes == 0 && record.delta.tx_packets == 1,
+       "the packet is accounted in the next read, without bytes");
     simulation_count(&object.simulation, 0, slot, false, 0, 1);
-    book(&object);
-    is_u64(booking_of(&object, slot).delta.rx_packets, 1, "so it is when received");
+    account_slots(&object);
+    is_u64(record_of(&object, slot).delta.rx_packets, 1,
+           "a received packet without bytes is accounted, too");
     object_free(&object);
 }
 
@@ -264,11 +267,11 @@ static void test_counter_wraps(void) {
 
     object_new(&object, 16);
     packet(&object, PB_KEY_NONIP, UINT64_MAX - 9);
-    book(&object);
+    account_slots(&object);
     packet(&object, PB_KEY_NONIP, 100);
-    book(&object);
-    is_u64(booking_of(&object, PB_SLOT_NONIP).delta.rx_bytes, 100,
-           "a counter that passes 2^64 brings what it counted");
+    account_slots(&object);
+    is_u64(record_of(&object, PB_SLOT_NONIP).delta.rx_bytes, 100,
+           "a counter that wraps at 2^64 yields the right difference");
     object_free(&object);
 }
 
@@ -280,22 +283,22 @@ static void test_exhaustion(void) {
     for (__u32 port = 1; port <= 16; port++)
         wrong += packet(&object, PB_KEY(PB_TCP, port), port) != FIRST + port - 1;
     is_u64(wrong, 0, "as many ports as there are slots get one each, in the ring's order");
-    is_u64(on_ring(&object), 0, "then the ring is empty");
+    is_u64(ring_length(&object), 0, "then the ring is empty");
     is_u64(packet(&object, PB_KEY(PB_TCP, 17), 101), PB_SLOT_OTHER(PB_TCP),
-           "one port more is counted in other");
-    is_u64(packet(&object, PB_KEY(PB_UDP, 17), 103), PB_SLOT_OTHER(PB_UDP),
-           "in that of its transport: UDP");
+           "a TCP port without a slot is counted in TCP's other");
+    is_u64(packet(&object, PB_KEY(PB_UDP, 17), 103), PB_SLOT_OTHER(PB_UDP), "a UDP port in UDP's");
     is_u64(packet(&object, PB_KEY(PB_SCTP, 17), 107), PB_SLOT_OTHER(PB_SCTP),
-           "in that of its transport: SCTP");
+           "an SCTP port in SCTP's");
     packet(&object, PB_KEY(PB_TCP, 9), 109);
-    book(&object);
-    is_u64(object.bookings, 19, "each is booked");
-    is_u64(booking_of(&object, FIRST + 8).delta.rx_bytes, 118, "a port with a slot keeps counting");
-    is_u64(booking_of(&object, PB_SLOT_OTHER(PB_UDP)).delta.rx_bytes, 103, "and other is booked");
+    account_slots(&object);
+    is_u64(object.records, 19, "each of them is accounted");
+    is_u64(record_of(&object, FIRST + 8).delta.rx_bytes, 118,
+           "a port with a slot keeps counting in it");
+    is_u64(record_of(&object, PB_SLOT_OTHER(PB_UDP)).delta.rx_bytes, 103, "other is accounted");
     object_free(&object);
 }
 
-/* ---- a slot's way back to the ring ---- */
+/* ---- recycling a slot ---- */
 
 static void test_idle_slot(void) {
     const __u32 key = PB_KEY(PB_TCP, 80);
@@ -305,62 +308,65 @@ static void test_idle_slot(void) {
     object_new(&object, 16);
     slot = packet(&object, key, 101);
     whole_read(&object);
-    is_u64(withdraw(&object), 0, "a slot that carried something in the interval is not withdrawn");
-    book(&object);
-    release(&object);
-    choose(&object);
-    is_u64(place_of(&object, slot), IN_TABLE,
-           "a slot chosen stays in the table until the next read");
-    is_u64(withdraw(&object), 1, "which withdraws it, and says that it waits");
+    is_u64(unlink_slots(&object), 0, "a slot that counted since the previous read is not unlinked");
+    account_slots(&object);
+    recycle_slots(&object);
+    pick_victims(&object);
+    is_u64(place_of(&object, slot), IN_TABLE, "a victim stays in the table until the next read");
+    is_u64(unlink_slots(&object), 1, "the next read unlinks it and reports that it waits");
     is_u64(place_of(&object, slot), NOWHERE,
-           "a withdrawn slot is neither in table nor on the ring");
-    passed(&object);
-    is_u64(place_of(&object, slot), NOWHERE, "the grace period alone does not bring it back");
-    release(&object);
-    is_u64(place_of(&object, slot), NOWHERE, "nor without a read of the counters after it");
-    book(&object);
-    is_u64(place_of(&object, slot), NOWHERE, "nor that read");
-    release(&object);
-    is_u64(place_of(&object, slot), ON_RING, "its release does");
-    is_u64(on_ring(&object), 16, "and the ring is whole again");
-    release(&object);
-    is_u64(on_ring(&object), 16, "a slot is released once");
-    is_u64(withdraw(&object), 0, "and nothing waits any more");
+           "an unlinked slot is neither in the table nor on the ring");
+    quiesce_slots(&object);
+    is_u64(place_of(&object, slot), NOWHERE,
+           "the grace period alone does not put it back on the ring");
+    recycle_slots(&object);
+    is_u64(place_of(&object, slot), NOWHERE,
+           "recycling before a read of the counters does not, either");
+    account_slots(&object);
+    is_u64(place_of(&object, slot), NOWHERE, "nor does the read of the counters");
+    recycle_slots(&object);
+    is_u64(place_of(&object, slot), ON_RING, "recycling after that read does");
+    is_u64(ring_length(&object), 16, "the ring is complete again");
+    recycle_slots(&object);
+    is_u64(ring_length(&object), 16, "a slot is recycled once");
+    is_u64(unlink_slots(&object), 0, "nothing waits any more");
     object_free(&object);
 }
 
 static void test_not_before_grace(void) {
     const __u32 key = PB_KEY(PB_TCP, 80);
     struct object object;
-    unsigned early = 0, silent = 0;
-    __u64 withdrawn_at;
+    unsigned early = 0, unreported = 0;
+    __u64 unlinked_at;
     __u32 slot;
 
     object_new(&object, 16);
     slot = packet(&object, key, 101);
     whole_read(&object);
     whole_read(&object);
-    withdraw(&object);
-    withdrawn_at = object.now;
+    unlink_slots(&object);
+    unlinked_at = object.now;
     for (int reads = 0; reads < 5; reads++) { /* the kernel refuses a grace period */
-        slots_quiesce(object.slots, withdrawn_at - 1);
-        book(&object);
-        release(&object);
-        choose(&object);
+        slots_quiesce(object.slots, unlinked_at - 1);
+        account_slots(&object);
+        recycle_slots(&object);
+        pick_victims(&object);
         early += place_of(&object, slot) != NOWHERE;
-        silent += withdraw(&object) != 1;
+        unreported += unlink_slots(&object) != 1;
     }
-    is_u64(early, 0, "without a grace period a withdrawn slot stays away, however many reads pass");
-    is_u64(silent, 0, "and each read says that it waits");
+    is_u64(early, 0,
+           "without a grace period an unlinked slot is not recycled, however many reads pass");
+    is_u64(unreported, 0, "and each read reports that it waits");
 
-    count(&object, slot, 103); /* the CPU that held it all the time */
-    book(&object);
-    is_u64(booking_of(&object, slot).key, key, "what it counts meanwhile is its old port's");
-    slots_quiesce(object.slots, withdrawn_at);
-    book(&object);
-    release(&object);
+    count(&object, slot, 103); /* by the CPU that looked it up before */
+    account_slots(&object);
+    is_u64(record_of(&object, slot).key, key,
+           "what it counts meanwhile is accounted to its old port");
+    slots_quiesce(object.slots, unlinked_at);
+    account_slots(&object);
+    recycle_slots(&object);
     is_u64(place_of(&object, slot), ON_RING,
-           "a grace period that began just when it was withdrawn is one");
+           "a grace period that began when the slot was unlinked is sufficient");
     object_free(&object);
 }
 
@@ -372,77 +378,80 @@ static void test_read_before_grace(void) {
     slot = packet(&object, PB_KEY(PB_TCP, 80), 101);
     whole_read(&object);
     whole_read(&object);
-    withdraw(&object);
-    book(&object); /* too early: a CPU may still count */
-    passed(&object);
-    release(&object);
+    unlink_slots(&object);
+    account_slots(&object); /* too early: a CPU may still count */
+    quiesce_slots(&object);
+    recycle_slots(&object);
     is_u64(place_of(&object, slot), NOWHERE,
-           "a read of the counters before the grace period does not count");
+           "a read of the counters before the grace period is not sufficient");
     count(&object, slot, 103);
-    book(&object);
-    is_u64(booking_of(&object, slot).delta.rx_bytes, 103, "the one after it books the rest");
-    release(&object);
-    is_u64(place_of(&object, slot), ON_RING, "and then the slot comes back");
+    account_slots(&object);
+    is_u64(record_of(&object, slot).delta.rx_bytes, 103, "the read after it accounts the rest");
+    recycle_slots(&object);
+    is_u64(place_of(&object, slot), ON_RING, "then the slot is recycled");
     object_free(&object);
 }
 
 static void test_late_count(void) {
-    const __u32 old = PB_KEY(PB_TCP, 80), new = PB_KEY(PB_TCP, 443);
+    const __u32 first = PB_KEY(PB_TCP, 80), second = PB_KEY(PB_TCP, 443);
     struct object object;
-    struct booking booking;
-    __u32 slot, held, again;
+    struct record record;
+    __u32 slot, looked_up, again;
 
     object_new(&object, 2);
-    slot = packet(&object, old, 101);
+    slot = packet(&object, first, 101);
     whole_read(&object);
     whole_read(&object);
     packet(&object, PB_KEY(PB_TCP, 22), 1); /* the ring is empty now */
-    held = look_up(&object, old);           /* a CPU has the slot, and takes its time */
-    withdraw(&object);
-    again = look_up(&object, old);
-    is_u64(again, PB_SLOT_OTHER(PB_TCP), "a withdrawn slot is not found, nor on the ring");
-    count(&object, held, 103);
-    passed(&object);
-    book(&object);
-    booking = booking_of(&object, slot);
-    ok(held == slot && booking.key == old && booking.delta.rx_bytes == 103 && booking.held == 204,
-       "what a CPU still counts in a withdrawn slot is booked to the port that had it");
-    release(&object);
+    looked_up = lookup(&object, first);     /* a CPU has looked it up and is slow to count */
+    unlink_slots(&object);
+    again = lookup(&object, first);
+    is_u64(again, PB_SLOT_OTHER(PB_TCP),
+           "an unlinked slot is not found, and it is not on the ring");
+    count(&object, looked_up, 103);
+    quiesce_slots(&object);
+    account_slots(&object);
+    record = record_of(&object, slot);
+    ok(looked_up == slot && record.key == first && record.delta.rx_bytes == 103 &&
+           record.slot_bytes == 204,
+       "what a CPU still counts in an unlinked slot is accounted to the port that had it");
+    recycle_slots(&object);
 
-    is_u64(packet(&object, new, 107), slot, "the next port takes it");
-    book(&object);
-    booking = booking_of(&object, slot);
-    ok(booking.key == new &&booking.delta.rx_bytes == 107, "and is booked what follows");
-    is_u64(booking.held, 107, "held begins anew with the new port");
+    is_u64(packet(&object, second, 107), slot, "the next port is allocated the recycled slot");
+    account_slots(&object);
+    record = record_of(&object, slot);
+    ok(record.key == second && record.delta.rx_bytes == 107,
+       "and what it counts there is accounted to it");
+    is_u64(record.slot_bytes, 107, "slot_bytes starts at 0 with the new port");
     object_free(&object);
 }
 
-/* The same port in two slots within one read: the old one late, the new one fresh. */
+/* The same port in two slots within one read: one unlinked, one new. */
 static void test_two_slots_one_port(void) {
     const __u32 key = PB_KEY(PB_TCP, 80);
     struct object object;
-    __u32 old, new;
+    __u32 first, second;
 
     object_new(&object, 2);
-    old = packet(&object, key, 101);
+    first = packet(&object, key, 101);
     whole_read(&object);
     whole_read(&object);
-    look_up(&object, key);
-    withdraw(&object);
-    count(&object, old, 103);
-    new = packet(&object, key, 107);
-    passed(&object);
-    book(&object);
-    ok(new != old &&booking_of(&object, old).key == key &&booking_of(&object, old).delta.rx_bytes ==
-           103,
-       "a port that comes back while its slot is withdrawn: the old slot's rest is its own");
-    ok(booking_of(&object, new).key == key && booking_of(&object, new).delta.rx_bytes == 107,
+    lookup(&object, key);
+    unlink_slots(&object);
+    count(&object, first, 103);
+    second = packet(&object, key, 107);
+    quiesce_slots(&object);
+    account_slots(&object);
+    ok(second != first && record_of(&object, first).key == key &&
+           record_of(&object, first).delta.rx_bytes == 103,
+       "a port returns while its slot is unlinked: the rest of the old slot is accounted to it");
+    ok(record_of(&object, second).key == key && record_of(&object, second).delta.rx_bytes == 107,
        "and so is what the new slot counted");
-    is_u64(booking_of(&object, new).held, 107, "held counts the present slot only");
+    is_u64(record_of(&object, second).slot_bytes, 107, "slot_bytes is that of the new slot only");
     object_free(&object);
 }
 
-static void test_chosen_slot_gets_busy(void) {
+static void test_victim_gets_busy(void) {
     const __u32 key = PB_KEY(PB_TCP, 80);
     struct object object;
     __u32 slot;
@@ -451,18 +460,18 @@ static void test_chosen_slot_gets_busy(void) {
     slot = packet(&object, key, 101);
     whole_read(&object);
     whole_read(&object);
-    packet(&object, key, 103); /* after it was chosen */
-    withdraw(&object);
-    passed(&object);
-    book(&object);
-    ok(booking_of(&object, slot).key == key && booking_of(&object, slot).delta.rx_bytes == 103,
-       "what a chosen slot counts before it is withdrawn is booked to its port");
-    release(&object);
-    is_u64(place_of(&object, slot), ON_RING, "and it goes back to the ring");
+    packet(&object, key, 103); /* after it was picked */
+    unlink_slots(&object);
+    quiesce_slots(&object);
+    account_slots(&object);
+    ok(record_of(&object, slot).key == key && record_of(&object, slot).delta.rx_bytes == 103,
+       "what a victim counts before it is unlinked is accounted to its port");
+    recycle_slots(&object);
+    is_u64(place_of(&object, slot), ON_RING, "and it is recycled");
     object_free(&object);
 }
 
-/* ---- ports folded together ---- */
+/* ---- folded ports ---- */
 
 static void test_fold(void) {
     struct object object;
@@ -476,22 +485,23 @@ static void test_fold(void) {
         for (__u32 port = 0; port < PB_PORTS; port++)
             wrong += shared->table[PB_KEY(transport, port)] !=
                      (port >= 40000 && port <= 40010 ? PB_SLOT_EPHEMERAL(transport) : 0);
-    is_u64(wrong, 0, "the ports folded, of every transport and no others, share its ephemeral");
+    is_u64(wrong, 0, "folded ports of every transport, and no others, share its ephemeral");
     is_u64(packet(&object, PB_KEY(PB_UDP, 40000), 97), PB_SLOT_EPHEMERAL(PB_UDP),
-           "a packet of one is counted there");
-    is_u64(on_ring(&object), 16, "and takes no slot");
-    is_u64(shared->table[PB_KEY_IP(1)], PB_SLOT_IP(1), "protocols are none of its business");
+           "a packet of a folded port is counted in ephemeral");
+    is_u64(ring_length(&object), 16, "and allocates no slot");
+    is_u64(shared->table[PB_KEY_IP(1)], PB_SLOT_IP(1), "IP protocols are never folded");
 
     slots_fold(object.slots, 40005, 40020);
     ok(shared->table[PB_KEY(PB_TCP, 40004)] == 0 &&
            shared->table[PB_KEY(PB_TCP, 40005)] == PB_SLOT_EPHEMERAL(PB_TCP) &&
            shared->table[PB_KEY(PB_TCP, 40020)] == PB_SLOT_EPHEMERAL(PB_TCP) &&
            shared->table[PB_KEY(PB_TCP, 40021)] == 0,
-       "another range takes the place of the first");
-    ok(packet(&object, PB_KEY(PB_UDP, 40000), 97) >= FIRST, "what left it takes slots again");
+       "a new range replaces the previous one");
+    ok(packet(&object, PB_KEY(PB_UDP, 40000), 97) >= FIRST,
+       "a port that left the range is allocated slots again");
     slots_fold(object.slots, 1, 0);
-    is_u64(shared->table[PB_KEY(PB_TCP, 40010)], 0, "no range: nothing is folded");
-    ok(shared->table[PB_KEY(PB_UDP, 40000)] >= FIRST, "and what has a slot keeps it");
+    is_u64(shared->table[PB_KEY(PB_TCP, 40010)], 0, "an empty range folds nothing");
+    ok(shared->table[PB_KEY(PB_UDP, 40000)] >= FIRST, "a port with a slot keeps it");
     slots_fold(object.slots, 0, 65535);
     ok(shared->table[0] == PB_SLOT_EPHEMERAL(PB_TCP) &&
            shared->table[PB_PORT_KEYS - 1] == PB_SLOT_EPHEMERAL(PB_SCTP) &&
@@ -503,32 +513,33 @@ static void test_fold(void) {
 static void test_fold_displaces(void) {
     const __u32 key = PB_KEY(PB_TCP, 40000);
     struct object object;
-    struct booking booking;
-    __u32 slot, held;
+    struct record record;
+    __u32 slot, looked_up;
 
     object_new(&object, 16);
     slot = packet(&object, key, 101);
-    book(&object);
-    held = look_up(&object, key);
+    account_slots(&object);
+    looked_up = lookup(&object, key);
     slots_fold(object.slots, 40000, 40000);
-    is_u64(place_of(&object, slot), NOWHERE, "folding displaces a port's slot: it is withdrawn");
-    is_u64(packet(&object, key, 103), PB_SLOT_EPHEMERAL(PB_TCP), "its packets go to ephemeral");
-    count(&object, held, 107);
-    is_u64(withdraw(&object), 1, "a displaced slot waits for its grace period as any other");
-    book(&object);
-    booking = booking_of(&object, slot);
-    ok(booking.key == key && booking.delta.rx_bytes == 107 && booking.held == 208,
-       "what a CPU still counts in it is its port's");
-    release(&object);
-    is_u64(place_of(&object, slot), NOWHERE, "without a grace period it stays away");
-    passed(&object);
-    book(&object);
-    release(&object);
-    is_u64(place_of(&object, slot), ON_RING, "with one it comes back");
+    is_u64(place_of(&object, slot), NOWHERE, "folding unlinks a port's slot");
+    is_u64(packet(&object, key, 103), PB_SLOT_EPHEMERAL(PB_TCP),
+           "its packets are counted in ephemeral");
+    count(&object, looked_up, 107);
+    is_u64(unlink_slots(&object), 1, "the slot waits for a grace period like any other");
+    account_slots(&object);
+    record = record_of(&object, slot);
+    ok(record.key == key && record.delta.rx_bytes == 107 && record.slot_bytes == 208,
+       "what a CPU still counts in it is accounted to its port");
+    recycle_slots(&object);
+    is_u64(place_of(&object, slot), NOWHERE, "without a grace period it is not recycled");
+    quiesce_slots(&object);
+    account_slots(&object);
+    recycle_slots(&object);
+    is_u64(place_of(&object, slot), ON_RING, "after one it is");
     object_free(&object);
 }
 
-/* The order that would be fatal: the slot is withdrawn after the grace period began. */
+/* A slot that is unlinked after the grace period began must not be recycled after it. */
 static void test_fold_during_grace(void) {
     const __u32 key = PB_KEY(PB_TCP, 80), second = PB_KEY(PB_TCP, 443);
     struct object object;
@@ -540,25 +551,25 @@ static void test_fold_during_grace(void) {
     whole_read(&object);
     packet(&object, second, 103);
     whole_read(&object);
-    is_u64(withdraw(&object), 1, "one slot waits");
-    look_up(&object, second);
+    is_u64(unlink_slots(&object), 1, "one slot waits");
+    lookup(&object, second);
     slots_fold(object.slots, 443, 443);
-    passed(&object);
-    book(&object);
-    release(&object);
+    quiesce_slots(&object);
+    account_slots(&object);
+    recycle_slots(&object);
     ok(place_of(&object, slot) == ON_RING && place_of(&object, other) == NOWHERE,
-       "a slot displaced during a grace period does not profit from it");
+       "a slot unlinked during a grace period is not recycled after it");
     count(&object, other, 107);
-    is_u64(withdraw(&object), 1, "it waits for the next one");
-    passed(&object);
-    book(&object);
-    is_u64(booking_of(&object, other).key, second, "its late packet is its port's");
-    release(&object);
-    is_u64(place_of(&object, other), ON_RING, "and then it comes back");
+    is_u64(unlink_slots(&object), 1, "it waits for the next one");
+    quiesce_slots(&object);
+    account_slots(&object);
+    is_u64(record_of(&object, other).key, second, "what it counts late is accounted to its port");
+    recycle_slots(&object);
+    is_u64(place_of(&object, other), ON_RING, "then it is recycled");
     object_free(&object);
 }
 
-/* Displaced twice in its life: the second time waits for a grace period of its own. */
+/* Unlinked twice: the second time needs a grace period of its own. */
 static void test_fold_twice(void) {
     const __u32 key = PB_KEY(PB_TCP, 80);
     struct object object;
@@ -567,21 +578,22 @@ static void test_fold_twice(void) {
     object_new(&object, 1);
     slot = packet(&object, key, 101);
     slots_fold(object.slots, 80, 80);
-    withdraw(&object);
-    passed(&object);
-    book(&object);
-    release(&object);
+    unlink_slots(&object);
+    quiesce_slots(&object);
+    account_slots(&object);
+    recycle_slots(&object);
     slots_fold(object.slots, 1, 0);
-    is_u64(packet(&object, key, 103), slot, "a slot that was displaced and came back is taken");
+    is_u64(packet(&object, key, 103), slot,
+           "a slot that was unlinked and recycled is allocated again");
     slots_fold(object.slots, 80, 80);
-    passed(&object); /* of the first time */
-    book(&object);
-    release(&object);
-    is_u64(place_of(&object, slot), NOWHERE, "displaced again, it waits for a new grace period");
+    quiesce_slots(&object); /* of the first time */
+    account_slots(&object);
+    recycle_slots(&object);
+    is_u64(place_of(&object, slot), NOWHERE, "unlinked again, it waits for another grace period");
     object_free(&object);
 }
 
-static void test_fold_chosen(void) {
+static void test_fold_of_a_victim(void) {
     const __u32 key = PB_KEY(PB_TCP, 80);
     struct object object;
     __u32 slot;
@@ -591,59 +603,62 @@ static void test_fold_chosen(void) {
     whole_read(&object);
     whole_read(&object);
     slots_fold(object.slots, 80, 80);
-    is_u64(withdraw(&object), 1, "a slot both chosen and displaced is withdrawn once");
-    is_u64(object.simulation.shared->table[key], PB_SLOT_EPHEMERAL(PB_TCP), "and folding stays");
-    passed(&object);
-    book(&object);
-    release(&object);
-    ok(place_of(&object, slot) == ON_RING && on_ring(&object) == 16, "and released once");
+    is_u64(unlink_slots(&object), 1, "a victim that folding unlinks is counted as waiting once");
+    is_u64(object.simulation.shared->table[key], PB_SLOT_EPHEMERAL(PB_TCP),
+           "the port stays folded");
+    quiesce_slots(&object);
+    account_slots(&object);
+    recycle_slots(&object);
+    ok(place_of(&object, slot) == ON_RING && ring_length(&object) == 16,
+       "the slot is recycled once");
     object_free(&object);
 }
 
-/* ---- slots given by policy ---- */
+/* ---- reserved slots ---- */
 
 static __u32 slot_of(const struct object *object, __u32 key) {
     return object->simulation.shared->table[key];
 }
 
-static void test_grant(void) {
+static void test_reserve(void) {
     const __u32 key = PB_KEY(PB_TCP, 443), second = PB_KEY(PB_UDP, 53);
     struct object object;
-    struct booking booking;
+    struct record record;
     __u32 slot;
 
-    object_new_granting(&object, 4, 2);
+    object_new_reserving(&object, 4, 2);
     object.kept = key;
-    ok(slots_reserve(object.slots, key), "a slot is granted");
+    ok(slots_reserve(object.slots, key), "a port can have a reserved slot");
     slot = slot_of(&object, key);
-    is_u64(slot, FIRST + 4, "behind those that the classifier gives out");
-    is_u64(slots_used(object.slots), FIRST + 5, "a read has to read it now");
+    is_u64(slot, FIRST + 4, "it comes after the dynamic slots");
+    is_u64(slots_used(object.slots), FIRST + 5, "a read now covers it");
     ok(slots_reserve(object.slots, key) && slot_of(&object, key) == slot,
-       "granted again, it is the same one");
-    is_u64(slots_used(object.slots), FIRST + 5, "and no other");
-    is_u64(packet(&object, key, 101), slot, "the port counts in it");
-    book(&object);
-    booking = booking_of(&object, slot);
-    ok(booking.key == key && booking.delta.rx_bytes == 101 && booking.held == 101, "and is booked");
-    release(&object);
-    choose(&object);
+       "reserved again, it is the same slot");
+    is_u64(slots_used(object.slots), FIRST + 5, "and a read covers no other");
+    is_u64(packet(&object, key, 101), slot, "the port is counted in it");
+    account_slots(&object);
+    record = record_of(&object, slot);
+    ok(record.key == key && record.delta.rx_bytes == 101 && record.slot_bytes == 101,
+       "and accounted");
+    recycle_slots(&object);
+    pick_victims(&object);
     for (int reads = 0; reads < 5; reads++)
         whole_read(&object);
-    is_u64(slot_of(&object, key), slot, "as long as it is kept it keeps its slot, idle or not");
+    is_u64(slot_of(&object, key), slot, "the slot of a port to keep is kept, idle or not");
     ok(slots_reserve(object.slots, second) && slot_of(&object, second) == FIRST + 5,
-       "the next port is granted the next one");
-    ok(!slots_reserve(object.slots, PB_KEY(PB_TCP, 22)), "more than there are: refused");
-    is_u64(slot_of(&object, PB_KEY(PB_TCP, 22)), 0, "and nothing is changed");
-    ok(slots_reserve(object.slots, key), "a port that has one is not refused");
-    is_u64(slots_used(object.slots), slots_total(4, 2), "all slots may count now");
+       "the next port gets the next reserved slot");
+    ok(!slots_reserve(object.slots, PB_KEY(PB_TCP, 22)), "without a free slot slots_reserve fails");
+    is_u64(slot_of(&object, PB_KEY(PB_TCP, 22)), 0, "and changes nothing");
+    ok(slots_reserve(object.slots, key), "for a port with a reserved slot it succeeds");
+    is_u64(slots_used(object.slots), slots_total(4, 2), "a read now covers all slots");
     object_free(&object);
 }
 
-static void test_scan_takes_no_granted_slot(void) {
+static void test_scan_takes_no_reserved_slot(void) {
     struct object object;
     unsigned taken = 0;
 
-    object_new_granting(&object, 4, 4);
+    object_new_reserving(&object, 4, 4);
     object.kept = PB_KEY(PB_TCP, 443);
     slots_reserve(object.slots, PB_KEY(PB_TCP, 443));
     for (__u32 port = 1000; port < 3000; port++) {
@@ -651,125 +666,132 @@ static void test_scan_takes_no_granted_slot(void) {
         if (port % 10 == 0)
             whole_read(&object);
     }
-    is_u64(taken, 0, "a scan takes no slot that is for granting");
-    is_u64(packet(&object, PB_KEY(PB_TCP, 443), 60), FIRST + 4, "and none that is granted");
-    ok(slots_reserve(object.slots, PB_KEY(PB_TCP, 22)),
-       "in the midst of one, a slot can be granted");
+    is_u64(taken, 0, "a scan is allocated no slot for slots_reserve");
+    is_u64(packet(&object, PB_KEY(PB_TCP, 443), 60), FIRST + 4,
+           "and a reserved slot keeps its port");
+    ok(slots_reserve(object.slots, PB_KEY(PB_TCP, 22)), "a slot can be reserved during a scan");
     object_free(&object);
 }
 
 static void test_no_dynamic_slots(void) {
     struct object object;
 
-    object_new_granting(&object, 0, 1);
+    object_new_reserving(&object, 0, 1);
     object.kept = PB_KEY(PB_TCP, 443);
     slots_reserve(object.slots, PB_KEY(PB_TCP, 443));
     is_u64(packet(&object, PB_KEY(PB_TCP, 443), 101), FIRST,
-           "without dynamic slots a port can be granted one");
-    is_u64(packet(&object, PB_KEY(PB_TCP, 80), 103), PB_SLOT_OTHER(PB_TCP), "all others are other");
+           "without dynamic slots a port can have a reserved slot");
+    is_u64(packet(&object, PB_KEY(PB_TCP, 80), 103), PB_SLOT_OTHER(PB_TCP),
+           "all other ports are counted in other");
     whole_read(&object);
-    is_u64(booking_of(&object, FIRST).key, PB_KEY(PB_TCP, 443), "both are booked");
-    is_u64(object.bookings, 2, "and nothing else");
+    is_u64(record_of(&object, FIRST).key, PB_KEY(PB_TCP, 443), "the reserved slot is accounted");
+    is_u64(object.records, 2, "and other, but nothing else");
     object_free(&object);
 }
 
-static void test_grant_displaces(void) {
+static void test_reserve_displaces(void) {
     const __u32 key = PB_KEY(PB_TCP, 443);
     struct object object;
-    __u32 old, held, new;
+    __u32 dynamic, looked_up, reserved;
 
-    object_new_granting(&object, 4, 1);
+    object_new_reserving(&object, 4, 1);
     object.kept = key;
-    old = packet(&object, key, 101);
-    held = look_up(&object, key);
+    dynamic = packet(&object, key, 101);
+    looked_up = lookup(&object, key);
     slots_reserve(object.slots, key);
-    new = packet(&object, key, 103);
-    ok(old < FIRST + 4 && new == FIRST + 4, "a port with a dynamic slot gets the granted one");
-    is_u64(place_of(&object, old), NOWHERE, "its dynamic slot is withdrawn");
-    count(&object, held, 107);
-    is_u64(withdraw(&object), 1, "which waits for its grace period");
-    passed(&object);
-    book(&object);
-    ok(booking_of(&object, old).key == key && booking_of(&object, old).delta.rx_bytes == 208,
-       "what it counted is the port's");
-    ok(booking_of(&object, new).key == key && booking_of(&object, new).delta.rx_bytes == 103,
-       "as is what the granted one counted");
-    is_u64(booking_of(&object, new).held, 103, "held is of the granted one");
-    release(&object);
-    is_u64(place_of(&object, old), ON_RING, "and goes back to the ring");
+    reserved = packet(&object, key, 103);
+    ok(dynamic < FIRST + 4 && reserved == FIRST + 4, "the reserved slot replaces a dynamic one");
+    is_u64(place_of(&object, dynamic), NOWHERE, "the dynamic slot is unlinked");
+    count(&object, looked_up, 107);
+    is_u64(unlink_slots(&object), 1, "and waits for its grace period");
+    quiesce_slots(&object);
+    account_slots(&object);
+    ok(record_of(&object, dynamic).key == key && record_of(&object, dynamic).delta.rx_bytes == 208,
+       "what the dynamic slot counted is accounted to the port");
+    ok(record_of(&object, reserved).key == key &&
+           record_of(&object, reserved).delta.rx_bytes == 103,
+       "and so is what the reserved slot counted");
+    is_u64(record_of(&object, reserved).slot_bytes, 103,
+           "slot_bytes is that of the reserved slot only");
+    recycle_slots(&object);
+    is_u64(place_of(&object, dynamic), ON_RING, "the dynamic slot is recycled");
     object_free(&object);
 }
 
-static void test_granted_slot_returns(void) {
+static void test_reserved_slot_is_recycled(void) {
     const __u32 key = PB_KEY(PB_TCP, 443), next = PB_KEY(PB_UDP, 53);
     struct object object;
-    struct booking booking;
-    __u32 slot, held;
+    struct record record;
+    __u32 slot, looked_up;
 
-    object_new_granting(&object, 4, 1);
+    object_new_reserving(&object, 4, 1);
     object.kept = key;
     slots_reserve(object.slots, key);
     slot = packet(&object, key, 101);
     whole_read(&object);
     packet(&object, key, 103);
-    held = look_up(&object, key);
-    object.kept = NOT_KEPT;
+    looked_up = lookup(&object, key);
+    object.kept = NO_PORT;
     whole_read(&object);
-    is_u64(slot_of(&object, key), 0, "not kept any more, it is taken back, busy or not");
-    ok(!slots_reserve(object.slots, next), "but not granted again yet");
-    count(&object, held, 107);
-    book(&object);
-    booking = booking_of(&object, slot);
-    ok(booking.key == key && booking.delta.rx_bytes == 107 && booking.held == 311,
-       "what a CPU still counts in it is its port's");
-    release(&object);
-    ok(!slots_reserve(object.slots, next), "nor without a grace period");
-    is_u64(withdraw(&object), 1, "for which it waits");
-    passed(&object);
-    ok(!slots_reserve(object.slots, next), "nor before the counters were read after that");
-    book(&object);
-    release(&object);
-    is_u64(place_of(&object, slot), NOWHERE, "it never comes to the ring");
+    is_u64(slot_of(&object, key), 0,
+           "the reserved slot of a port not to keep is unlinked, busy or not");
+    ok(!slots_reserve(object.slots, next), "it is not available at once");
+    count(&object, looked_up, 107);
+    account_slots(&object);
+    record = record_of(&object, slot);
+    ok(record.key == key && record.delta.rx_bytes == 107 && record.slot_bytes == 311,
+       "what a CPU still counts in it is accounted to its port");
+    recycle_slots(&object);
+    ok(!slots_reserve(object.slots, next), "it is not available without a grace period");
+    is_u64(unlink_slots(&object), 1, "for which it waits");
+    quiesce_slots(&object);
+    ok(!slots_reserve(object.slots, next),
+       "it is not available before its counters were read after the grace period");
+    account_slots(&object);
+    recycle_slots(&object);
+    is_u64(place_of(&object, slot), NOWHERE, "it never appears on the ring");
     ok(slots_reserve(object.slots, next) && slot_of(&object, next) == slot,
-       "but is granted to another port");
+       "recycled, it is available to another port");
     packet(&object, next, 109);
-    book(&object);
-    booking = booking_of(&object, slot);
-    ok(booking.key == next && booking.held == 109, "which is booked what it carries, from 0");
-    ok(packet(&object, key, 113) < FIRST + 4, "the old one is as any port");
+    account_slots(&object);
+    record = record_of(&object, slot);
+    ok(record.key == next && record.slot_bytes == 109,
+       "which is credited with what it counts, slot_bytes from 0");
+    ok(packet(&object, key, 113) < FIRST + 4, "the old port is counted like any other");
     object_free(&object);
 }
 
-static void test_grant_in_fold(void) {
+static void test_reserve_in_fold(void) {
     const __u32 key = PB_KEY(PB_TCP, 40000);
     struct object object;
     __u32 slot;
 
-    object_new_granting(&object, 4, 2);
+    object_new_reserving(&object, 4, 2);
     object.kept = key;
     slots_fold(object.slots, 32768, 60999);
     slots_reserve(object.slots, key);
     slot = packet(&object, key, 101);
-    is_u64(slot, FIRST + 4, "a port in the range can be granted a slot");
+    is_u64(slot, FIRST + 4, "a folded port can have a reserved slot");
     slots_fold(object.slots, 1, 0);
     slots_fold(object.slots, 30000, 65535);
-    is_u64(slot_of(&object, key), slot, "which another range does not take away");
+    is_u64(slot_of(&object, key), slot, "another range does not take it away");
     is_u64(slot_of(&object, PB_KEY(PB_UDP, 40000)), PB_SLOT_EPHEMERAL(PB_UDP),
            "while its neighbours are folded");
-    object.kept = NOT_KEPT;
-    choose(&object);
-    is_u64(slot_of(&object, key), PB_SLOT_EPHEMERAL(PB_TCP), "taken back, the port is folded too");
+    object.kept = NO_PORT;
+    pick_victims(&object);
+    is_u64(slot_of(&object, key), PB_SLOT_EPHEMERAL(PB_TCP),
+           "when the slot is unlinked, the port is folded");
 
     slots_reserve(object.slots, key);
     slots_fold(object.slots, 1, 0);
-    choose(&object);
-    is_u64(slot_of(&object, key), 0, "or counts as any port when the range has gone");
+    pick_victims(&object);
+    is_u64(slot_of(&object, key), 0, "or counted like any other, if the range has changed");
     object_free(&object);
 }
 
 /* ---- key_of ---- */
 
-static void assign_meanwhile(struct simulation *simulation, __u32 key) {
+static void fold_meanwhile(struct simulation *simulation, __u32 key) {
     simulation->before_publishing = NULL;
     slots_fold(((struct object *)simulation->context)->slots, key % PB_PORTS, key % PB_PORTS);
 }
@@ -781,57 +803,59 @@ static void test_stale_key_of(void) {
 
     object_new(&object, 1);
     object.simulation.context = &object;
-    object.simulation.before_publishing = assign_meanwhile;
+    object.simulation.before_publishing = fold_meanwhile;
     is_u64(packet(&object, lost, 101), PB_SLOT_EPHEMERAL(PB_TCP),
-           "a port folded while it takes a slot is counted where it was folded");
+           "a port folded while it is allocated a slot is counted in ephemeral");
     ok(object.simulation.shared->key_of[FIRST] == lost && place_of(&object, FIRST) == ON_RING,
-       "and the slot stays on the ring, with a stale key_of");
-    book(&object);
-    is_u64(booking_of(&object, FIRST).key, PB_KEYS, "a stale key_of books nothing");
-    release(&object);
-    choose(&object);
-    is_u64(withdraw(&object), 0, "nor is a slot chosen by it");
+       "the slot stays on the ring, with a stale key_of");
+    account_slots(&object);
+    is_u64(record_of(&object, FIRST).key, PB_KEYS,
+           "a port is not credited because of a stale key_of");
+    recycle_slots(&object);
+    pick_victims(&object);
+    is_u64(unlink_slots(&object), 0, "and makes no slot a victim");
 
     slot = packet(&object, winner, 103);
-    book(&object);
-    ok(slot == FIRST && booking_of(&object, slot).key == winner,
-       "the next port takes the slot and is booked");
+    account_slots(&object);
+    ok(slot == FIRST && record_of(&object, slot).key == winner,
+       "the next port is allocated the slot and credited");
     object_free(&object);
 }
 
-/* A slot that changed hands between two reads without carrying anything in between. */
+/* A slot that changes its owner between two reads, and counts nothing in between. */
 static void test_new_owner_without_a_count(void) {
-    const __u32 old = PB_KEY(PB_TCP, 80), new = PB_KEY(PB_TCP, 443);
+    const __u32 first = PB_KEY(PB_TCP, 80), second = PB_KEY(PB_TCP, 443);
     struct object object;
-    __u32 slot, held;
+    __u32 slot, looked_up;
 
     object_new(&object, 2);
-    slot = packet(&object, old, 101);
+    slot = packet(&object, first, 101);
     whole_read(&object);
     whole_read(&object);
     object.kept = PB_KEY(PB_TCP, 22);
     packet(&object, object.kept, 1); /* the ring is empty now */
-    withdraw(&object);
-    passed(&object);
-    book(&object);
-    release(&object);
-    held = look_up(&object, new); /* between the counters and the choice */
-    choose(&object);
-    is_u64(withdraw(&object), 0, "a slot taken since the counters were read is not idle");
-    book(&object);
-    release(&object);
-    choose(&object);
-    is_u64(withdraw(&object), 1, "one that then carries nothing for an interval is");
-    count(&object, held, 103);
-    passed(&object);
-    book(&object);
-    ok(held == slot && booking_of(&object, slot).key == new,
-       "what it counts after all is its new port's");
-    is_u64(booking_of(&object, slot).held, 103, "held knows nothing of the old one's");
+    unlink_slots(&object);
+    quiesce_slots(&object);
+    account_slots(&object);
+    recycle_slots(&object);
+    looked_up = lookup(&object, second); /* between reading the counters and picking victims */
+    pick_victims(&object);
+    is_u64(unlink_slots(&object), 0,
+           "a slot allocated since the counters were read is not a victim");
+    account_slots(&object);
+    recycle_slots(&object);
+    pick_victims(&object);
+    is_u64(unlink_slots(&object), 1, "if it then counts nothing until the next read, it is");
+    count(&object, looked_up, 103);
+    quiesce_slots(&object);
+    account_slots(&object);
+    ok(looked_up == slot && record_of(&object, slot).key == second,
+       "what it counts after that is accounted to its new port");
+    is_u64(record_of(&object, slot).slot_bytes, 103, "slot_bytes does not include the old port's");
     object_free(&object);
 }
 
-/* The same port again, in the slot that it had: only key_of could tell, and does not. */
+/* The same port again, in the same slot: key_of has not changed. */
 static void test_same_owner_again(void) {
     const __u32 key = PB_KEY(PB_TCP, 80);
     struct object object;
@@ -840,16 +864,17 @@ static void test_same_owner_again(void) {
     object_new(&object, 1);
     slot = packet(&object, key, 101);
     whole_read(&object);
-    withdraw(&object);
-    passed(&object);
-    book(&object);
-    release(&object);
-    is_u64(look_up(&object, key), slot, "a port may take the slot that it had");
-    choose(&object);
-    is_u64(withdraw(&object), 0, "between the counters and the choice: it is not idle");
+    unlink_slots(&object);
+    quiesce_slots(&object);
+    account_slots(&object);
+    recycle_slots(&object);
+    is_u64(lookup(&object, key), slot, "a port may be allocated the slot that it had before");
+    pick_victims(&object);
+    is_u64(unlink_slots(&object), 0, "allocated since the counters were read: it is not a victim");
     count(&object, slot, 103);
-    book(&object);
-    is_u64(booking_of(&object, slot).held, 103, "held is what it carried since it took it again");
+    account_slots(&object);
+    is_u64(record_of(&object, slot).slot_bytes, 103,
+           "slot_bytes is what it counted since it was allocated again");
     object_free(&object);
 
     object_new(&object, 1);
@@ -857,43 +882,44 @@ static void test_same_owner_again(void) {
     for (int reads = 0; reads < 5; reads++)
         whole_read(&object); /* the slot is on the ring for most of them */
     packet(&object, key, 103);
-    is_u64(withdraw(&object), 0, "a slot that waited on the ring is not chosen from there");
+    is_u64(unlink_slots(&object), 0,
+           "a slot that was on the ring is not a victim after its first packet");
     object_free(&object);
 }
 
-/* ---- which slots are chosen ---- */
+/* ---- which slots are victims ---- */
 
 static void test_kept(void) {
-    const __u32 key = PB_KEY(PB_TCP, 80), unkept = PB_KEY(PB_TCP, 81);
+    const __u32 key = PB_KEY(PB_TCP, 80), idle = PB_KEY(PB_TCP, 81);
     struct object object;
-    unsigned withdrawn = 0;
+    unsigned unlinked = 0;
 
     object_new(&object, 16);
     object.kept = key;
     packet(&object, key, 101);
-    packet(&object, unkept, 103);
+    packet(&object, idle, 103);
     for (int reads = 0; reads < 5; reads++)
         whole_read(&object);
-    ok(object.simulation.shared->table[key] != 0 && object.simulation.shared->table[unkept] == 0,
-       "an idle slot whose port shall be kept is not withdrawn, others are");
-    object.kept = NOT_KEPT;
+    ok(object.simulation.shared->table[key] != 0 && object.simulation.shared->table[idle] == 0,
+       "an idle slot of a port to keep is spared, another is not");
+    object.kept = NO_PORT;
     for (int reads = 0; reads < 2; reads++) {
-        choose(&object);
-        withdrawn += withdraw(&object);
+        pick_victims(&object);
+        unlinked += unlink_slots(&object);
     }
-    ok(withdrawn != 0, "no longer kept, it is withdrawn");
+    ok(unlinked != 0, "when the port is not to be kept any more, it is unlinked");
     object_free(&object);
 }
 
-/* Fills 8 slots with ports 1 to 8 that carry 100, 200, ... 800 bytes. */
+/* Fills 8 slots with ports 1 to 8, which count 100, 200, ... 800 bytes. */
 static void fill(struct object *object) {
     object_new(object, 8);
     for (__u32 port = 1; port <= 8; port++)
         packet(object, PB_KEY(PB_TCP, port), port * 100);
 }
 
-/* A bit for each of ports 1 to 8 that has lost its slot. */
-static unsigned withdrawn_ports(const struct object *object) {
+/* A bit for each of ports 1 to 8 that has no slot any more. */
+static unsigned unlinked_ports(const struct object *object) {
     unsigned ports = 0;
 
     for (__u32 port = 1; port <= 8; port++)
@@ -907,58 +933,58 @@ static void test_pressure(void) {
 
     fill(&object);
     whole_read(&object);
-    is_u64(withdraw(&object), 4, "the ring is empty, none is idle: those up to the mean go");
-    is_u64(withdrawn_ports(&object), 0x1e, "they are those that carried least");
-    passed(&object);
-    book(&object);
-    release(&object);
-    ok(packet(&object, PB_KEY(PB_TCP, 99), 1) >= FIRST, "so a new port finds a slot");
+    is_u64(unlink_slots(&object), 4,
+           "with an empty ring and no idle slot, those up to the mean are unlinked");
+    is_u64(unlinked_ports(&object), 0x1e, "those are the ones that counted least");
+    quiesce_slots(&object);
+    account_slots(&object);
+    recycle_slots(&object);
+    ok(packet(&object, PB_KEY(PB_TCP, 99), 1) >= FIRST, "then a new port is allocated a slot");
     object_free(&object);
 
     fill(&object);
     object.kept = PB_KEY(PB_TCP, 1);
     whole_read(&object);
-    withdraw(&object);
-    is_u64(withdrawn_ports(&object), 0x3c,
-           "a port to be kept is not among them, nor part of the mean");
+    unlink_slots(&object);
+    is_u64(unlinked_ports(&object), 0x3c, "a port to keep is spared, and not part of the mean");
     object_free(&object);
 
     fill(&object);
-    book(&object);
+    account_slots(&object);
     for (__u32 port = 2; port <= 8; port++)
         packet(&object, PB_KEY(PB_TCP, port), 1);
     whole_read(&object);
-    withdraw(&object);
-    is_u64(withdrawn_ports(&object), 0x3e,
-           "an idle port goes in any case, and is not part of the mean");
+    unlink_slots(&object);
+    is_u64(unlinked_ports(&object), 0x3e,
+           "an idle port is unlinked in any case, and not part of the mean");
     object_free(&object);
 
     object_new(&object, 8);
     for (__u32 port = 1; port <= 7; port++)
         packet(&object, PB_KEY(PB_TCP, port), port);
     whole_read(&object);
-    is_u64(withdraw(&object), 0, "one slot left on the ring is enough: the busy ones stay");
+    is_u64(unlink_slots(&object), 0, "with one slot on the ring busy slots are spared");
     object_free(&object);
 
     object_new(&object, 8);
     for (__u32 port = 1; port <= 8; port++)
         packet(&object, PB_KEY(PB_TCP, port), 100);
     whole_read(&object);
-    is_u64(withdraw(&object), 8, "equally busy ports make room too");
+    is_u64(unlink_slots(&object), 8, "equally busy slots are unlinked, too");
     object_free(&object);
 
     object_new(&object, 2);
     slot = packet(&object, PB_KEY(PB_TCP, 1), 100);
-    book(&object);
-    look_up(&object, PB_KEY(PB_TCP, 2)); /* taken, nothing counted yet */
-    choose(&object);
-    withdraw(&object);
+    account_slots(&object);
+    lookup(&object, PB_KEY(PB_TCP, 2)); /* allocated, nothing counted yet */
+    pick_victims(&object);
+    unlink_slots(&object);
     ok(place_of(&object, slot) == NOWHERE && slot_of(&object, PB_KEY(PB_TCP, 2)) != 0,
-       "a port that took its slot since the counters were read does not lose it at once");
+       "a slot allocated since the counters were read is spared");
     object_free(&object);
 }
 
-/* ---- as many slots as there can be ---- */
+/* ---- the maximum number of slots ---- */
 
 static void test_full_size(void) {
     struct object object;
@@ -966,20 +992,20 @@ static void test_full_size(void) {
     __u64 taken;
 
     object_new(&object, PB_DYNAMIC_MAX);
-    is_u64(on_ring(&object), PB_RING, "with the most slots the ring is full");
+    is_u64(ring_length(&object), PB_RING, "with the maximum of dynamic slots the ring is full");
     for (int round = 0; round < 3; round++) {
         for (__u32 port = 0; port < PB_DYNAMIC_MAX; port++)
             misses += packet(&object, PB_KEY(round % PB_TRANSPORTS, port), 1) < FIRST;
-        taken = on_ring(&object);
+        taken = ring_length(&object);
         whole_read(&object);
-        is_u64(object.bookings + taken, PB_DYNAMIC_MAX,
-               "round %d: every slot is taken and booked once", round + 1);
-        whole_read(&object); /* idle: chosen */
-        whole_read(&object); /* withdrawn, released */
-        is_u64(on_ring(&object), PB_RING, "round %d: all come back, past the ring's end",
-               round + 1);
+        is_u64(object.records + taken, PB_DYNAMIC_MAX,
+               "round %d: every slot is allocated and accounted once", round + 1);
+        whole_read(&object); /* idle: victims */
+        whole_read(&object); /* unlinked and recycled */
+        is_u64(ring_length(&object), PB_RING,
+               "round %d: all are recycled, across the end of the ring", round + 1);
     }
-    is_u64(misses, 0, "no port was turned away");
+    is_u64(misses, 0, "every port was allocated a slot");
     is_u64(object.simulation.shared->tail, 4ull * PB_RING, "positions are never masked");
     object_free(&object);
 }
@@ -996,18 +1022,18 @@ int main(void) {
     test_read_before_grace();
     test_late_count();
     test_two_slots_one_port();
-    test_chosen_slot_gets_busy();
+    test_victim_gets_busy();
     test_fold();
     test_fold_displaces();
     test_fold_during_grace();
     test_fold_twice();
-    test_fold_chosen();
-    test_grant();
-    test_scan_takes_no_granted_slot();
+    test_fold_of_a_victim();
+    test_reserve();
+    test_scan_takes_no_reserved_slot();
     test_no_dynamic_slots();
-    test_grant_displaces();
-    test_granted_slot_returns();
-    test_grant_in_fold();
+    test_reserve_displaces();
+    test_reserved_slot_is_recycled();
+    test_reserve_in_fold();
     test_stale_key_of();
     test_new_owner_without_a_count();
     test_same_owner_again();

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every packet is counted exactly once, under its port, whatever the order in
- * which classifier and reader do their steps: first in one thread, where a fixed
- * seed picks the next step, then in several.
+ * Every packet is accounted exactly once, to its port, whatever the order in which classifier and
+ * reader do their steps: first in one thread, where a seed picks the next step, then in several.
  *
- * By hand: "test_slots_stress no-grace" leaves the grace period out, which must
- * fail. "test_slots_stress packets=N" sets the number of packets per thread.
+ * By hand: "test_slots_stress no-grace" leaves the grace period out, which must fail.
+ * "test_slots_stress packets=N" sets the number of packets per thread.
  *
  * Links: plugin/slots.c. Needs -pthread.
  */
@@ -22,25 +21,25 @@
 static bool no_grace;
 static __u32 packets_per_thread = 1000000;
 
-/* ---- what was sent and what was booked, by what it was counted under ---- */
+/* ---- what was sent and what was accounted, by port or fixed slot ---- */
 
-struct account {
+struct tally {
     struct pb_counters *own;   /* by port number in the test */
     struct pb_counters *fixed; /* PB_FIXED_SLOTS */
 };
 
-static struct account account_new(__u32 ports) {
-    struct account account = {calloc(ports, sizeof(struct pb_counters)),
-                              calloc(PB_FIXED_SLOTS, sizeof(struct pb_counters))};
+static struct tally tally_new(__u32 ports) {
+    struct tally tally = {calloc(ports, sizeof(struct pb_counters)),
+                          calloc(PB_FIXED_SLOTS, sizeof(struct pb_counters))};
 
-    if (!account.own || !account.fixed)
+    if (!tally.own || !tally.fixed)
         abort();
-    return account;
+    return tally;
 }
 
-static void account_free(struct account *account) {
-    free(account->own);
-    free(account->fixed);
+static void tally_free(struct tally *tally) {
+    free(tally->own);
+    free(tally->fixed);
 }
 
 static void add(struct pb_counters *to, const struct pb_counters *more) {
@@ -58,86 +57,87 @@ static __u64 bytes_of(const struct pb_counters *counters) {
     return counters->rx_bytes + counters->tx_bytes;
 }
 
-static void account_total(const struct account *account, __u32 ports, struct pb_counters *total) {
+static void tally_total(const struct tally *tally, __u32 ports, struct pb_counters *total) {
     *total = (struct pb_counters){0};
     for (__u32 port = 0; port < ports; port++)
-        add(total, &account->own[port]);
+        add(total, &tally->own[port]);
     for (__u32 slot = 0; slot < PB_FIXED_SLOTS; slot++)
-        add(total, &account->fixed[slot]);
+        add(total, &tally->fixed[slot]);
 }
 
-/* The ports of the test are spread over transports and numbers. */
+/* The ports of the test are spread over transports and port numbers. */
 static __u32 key_of_port(__u32 port) {
     return PB_KEY(port % PB_TRANSPORTS, port * 13 % PB_PORTS);
 }
 
-/* What is wrong; nothing of it can cancel out between objects. */
+/* What is wrong. Sums of absolute differences: errors of two objects do not cancel out. */
 struct differences {
     __u64 packets, bytes; /* sent */
-    __u64 packets_off, bytes_off;
+    __u64 packets_wrong, bytes_wrong;
     __u64 ports, fixed;
-    __u64 stolen; /* packets booked to a port beyond what it was sent */
+    __u64 misattributed; /* packets credited to a port beyond those sent to it */
 };
 
 static __u64 distance(__u64 a, __u64 b) {
     return a > b ? a - b : b - a;
 }
 
-static void compare(struct differences *all, const struct account *sent,
-                    const struct account *booked, __u32 ports) {
-    struct pb_counters all_sent, all_booked;
+static void compare(struct differences *all, const struct tally *sent,
+                    const struct tally *accounted, __u32 ports) {
+    struct pb_counters all_sent, all_accounted;
 
-    account_total(sent, ports, &all_sent);
-    account_total(booked, ports, &all_booked);
+    tally_total(sent, ports, &all_sent);
+    tally_total(accounted, ports, &all_accounted);
     all->packets += packets_of(&all_sent);
     all->bytes += bytes_of(&all_sent);
-    all->packets_off += distance(packets_of(&all_booked), packets_of(&all_sent));
-    all->bytes_off += distance(bytes_of(&all_booked), bytes_of(&all_sent));
+    all->packets_wrong += distance(packets_of(&all_accounted), packets_of(&all_sent));
+    all->bytes_wrong += distance(bytes_of(&all_accounted), bytes_of(&all_sent));
     for (__u32 port = 0; port < ports; port++) {
-        __u64 mine = packets_of(&sent->own[port]), got = packets_of(&booked->own[port]);
+        __u64 mine = packets_of(&sent->own[port]), got = packets_of(&accounted->own[port]);
 
-        all->ports += memcmp(&sent->own[port], &booked->own[port], sizeof(sent->own[port])) != 0;
-        all->stolen += got > mine ? got - mine : 0;
+        all->ports += memcmp(&sent->own[port], &accounted->own[port], sizeof(sent->own[port])) != 0;
+        all->misattributed += got > mine ? got - mine : 0;
     }
     for (__u32 slot = 0; slot < PB_FIXED_SLOTS; slot++)
         all->fixed +=
-            memcmp(&sent->fixed[slot], &booked->fixed[slot], sizeof(sent->fixed[slot])) != 0;
+            memcmp(&sent->fixed[slot], &accounted->fixed[slot], sizeof(sent->fixed[slot])) != 0;
 }
 
 static void report(const struct differences *all, const char *what) {
-    is_u64(all->packets_off, 0, "%s: every packet is booked once", what);
-    is_u64(all->bytes_off, 0, "%s: every byte is booked once", what);
-    is_u64(all->ports, 0, "%s: every port is booked what its slots counted, by direction", what);
-    is_u64(all->stolen, 0, "%s: no port is booked another's packets", what);
-    is_u64(all->fixed, 0, "%s: every fixed slot is booked what it counted", what);
+    is_u64(all->packets_wrong, 0, "%s: every packet is accounted once", what);
+    is_u64(all->bytes_wrong, 0, "%s: every byte is accounted once", what);
+    is_u64(all->ports, 0, "%s: every port is credited with what its slots counted, by direction",
+           what);
+    is_u64(all->misattributed, 0, "%s: no port is credited with the packets of another", what);
+    is_u64(all->fixed, 0, "%s: what every fixed slot counted is accounted", what);
     diag("%llu packets", all->packets);
 }
 
-/* ---- invariants, when nothing moves ---- */
+/* ---- invariants, checked while no step is in progress ---- */
 
 /* What count_places found. */
 struct places {
-    bool good;                            /* no slot in two places, none where it does not belong */
-    __u32 dynamic_absent, granted_absent; /* neither on the ring nor in the table */
+    bool valid;                            /* no slot in two places, and none in a wrong one */
+    __u32 dynamic_absent, reserved_absent; /* neither on the ring nor in the table */
 };
 
 static struct places count_places(const struct simulation *simulation, __u32 dynamic) {
     const struct pb_shared *shared = simulation->shared;
     unsigned char *seen = calloc(simulation->slots, 1);
     __u32 dynamic_end = FIRST + dynamic;
-    struct places places = {.good = shared->head <= shared->tail &&
-                                    shared->tail - shared->head <= dynamic};
+    struct places places = {.valid = shared->head <= shared->tail &&
+                                     shared->tail - shared->head <= dynamic};
 
     if (!seen)
         abort();
     for (__u32 i = 0; i < PB_RING; i++) {
-        /* The cell's place between head and tail, counted from head. */
+        /* The cell's position, counted from head. */
         __u32 behind_head = (i - (__u32)shared->head) & (PB_RING - 1);
         bool inside = behind_head < shared->tail - shared->head;
         __u32 slot = shared->ring[i];
 
         if (inside != (slot != 0) || (slot != 0 && (slot < FIRST || slot >= dynamic_end)))
-            places.good = false;
+            places.valid = false;
         else if (slot)
             seen[slot]++;
     }
@@ -145,13 +145,13 @@ static struct places count_places(const struct simulation *simulation, __u32 dyn
         __u32 slot = shared->table[key];
 
         if (slot >= simulation->slots)
-            places.good = false;
+            places.valid = false;
         else if (slot >= FIRST)
             seen[slot]++;
     }
     for (__u32 slot = FIRST; slot < simulation->slots; slot++) {
-        places.good &= seen[slot] <= 1;
-        *(slot < dynamic_end ? &places.dynamic_absent : &places.granted_absent) += seen[slot] == 0;
+        places.valid &= seen[slot] <= 1;
+        *(slot < dynamic_end ? &places.dynamic_absent : &places.reserved_absent) += seen[slot] == 0;
     }
     free(seen);
     return places;
@@ -159,113 +159,113 @@ static struct places count_places(const struct simulation *simulation, __u32 dyn
 
 /* ---- one thread: a seed picks the next step ---- */
 
-#define SMALL_PORTS   40
-#define SMALL_DYNAMIC 8
-#define SMALL_GRANTED 3
-#define SMALL_SLOTS   (PB_FIXED_SLOTS + SMALL_DYNAMIC + SMALL_GRANTED)
-#define SMALL_CPUS    4
+#define SERIAL_PORTS    40
+#define SERIAL_DYNAMIC  8
+#define SERIAL_RESERVED 3
+#define SERIAL_SLOTS    (PB_FIXED_SLOTS + SERIAL_DYNAMIC + SERIAL_RESERVED)
+#define SERIAL_CPUS     4
 
-/* A packet on its way: looked up, its bytes counted, then the packet. */
+/* A packet in progress: its slot is looked up, then its bytes are counted, then the packet. */
 struct on_cpu {
     enum { IDLE, LOOKED_UP, HALF_COUNTED } stage;
     __u32 port, slot;
     bool egress;
     __u64 bytes;
-    __u64 finished; /* how many it has dealt with */
+    __u64 finished; /* packets so far */
 };
 
-struct small {
+struct serial {
     struct random random;
     struct simulation simulation;
     struct slots *slots;
     struct pb_counters *sums;
-    struct on_cpu cpu[SMALL_CPUS];
-    struct account sent, booked;
+    struct on_cpu cpu[SERIAL_CPUS];
+    struct tally sent, accounted;
     __u64 now;
-    __u32 allocations_seen[SMALL_SLOTS]; /* the owner that held_here is about */
-    __u64 held_here[SMALL_SLOTS];
-    __u32 wrong_held, wrong_place, unwanted;
+    __u32 allocations_seen[SERIAL_SLOTS]; /* the allocation that owner_bytes is about */
+    __u64 owner_bytes[SERIAL_SLOTS];
+    __u32 wrong_slot_bytes, wrong_place, unexpected;
 };
 
 static __u32 port_of_key(__u32 key) {
-    for (__u32 port = 0; port < SMALL_PORTS; port++)
+    for (__u32 port = 0; port < SERIAL_PORTS; port++)
         if (key_of_port(port) == key)
             return port;
-    return SMALL_PORTS;
+    return SERIAL_PORTS;
 }
 
-static void small_book(void *context, __u32 slot, __u32 key, __u64 held,
-                       const struct pb_counters *delta) {
-    struct small *small = context;
+static void serial_on_account(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
+                              const struct pb_counters *delta) {
+    struct serial *serial = context;
     __u32 port = slot < FIRST ? 0 : port_of_key(key);
 
-    if (port == SMALL_PORTS || packets_of(delta) + bytes_of(delta) == 0) {
-        small->unwanted++;
+    if (port == SERIAL_PORTS || packets_of(delta) + bytes_of(delta) == 0) {
+        serial->unexpected++;
         return;
     }
     if (slot < FIRST) {
-        add(&small->booked.fixed[slot], delta);
+        add(&serial->accounted.fixed[slot], delta);
         return;
     }
-    add(&small->booked.own[port], delta);
-    /* All that an owner counted is booked before there is another one. */
-    if (small->allocations_seen[slot] != small->simulation.allocations[slot])
-        small->held_here[slot] = 0;
-    small->allocations_seen[slot] = small->simulation.allocations[slot];
-    small->held_here[slot] += bytes_of(delta);
-    small->wrong_held += held != small->held_here[slot];
+    add(&serial->accounted.own[port], delta);
+    /* All that an owner counted is accounted before the slot has another one. */
+    if (serial->allocations_seen[slot] != serial->simulation.allocations[slot])
+        serial->owner_bytes[slot] = 0;
+    serial->allocations_seen[slot] = serial->simulation.allocations[slot];
+    serial->owner_bytes[slot] += bytes_of(delta);
+    serial->wrong_slot_bytes += slot_bytes != serial->owner_bytes[slot];
 }
 
-static bool small_keep(void *context, __u32 key) {
+static bool serial_keep(void *context, __u32 key) {
     (void)context;
     return key % 5 == 0;
 }
 
-/* Policy changes at any time: a slot is granted, or other ports are folded. */
-static void small_policy(struct small *small, __u32 key) {
-    const __u32 *entry = &small->simulation.shared->table[key];
+/* Policy may change at any time: a slot is reserved, or another range of ports is folded. */
+static void serial_policy(struct serial *serial, __u32 key) {
+    const __u32 *entry = &serial->simulation.shared->table[key];
     __u32 before = *entry, first;
 
-    if (random_once_in(&small->random, 32)) { /* slow */
-        first = random_below(&small->random, SMALL_PORTS * 13);
-        slots_fold(small->slots, first, first + random_below(&small->random, 200));
-    } else if (slots_reserve(small->slots, key) && *entry != before) {
-        small->simulation.allocations[*entry]++; /* a new owner */
+    if (random_once_in(&serial->random, 32)) { /* slow */
+        first = random_below(&serial->random, SERIAL_PORTS * 13);
+        slots_fold(serial->slots, first, first + random_below(&serial->random, 200));
+    } else if (slots_reserve(serial->slots, key) && *entry != before) {
+        serial->simulation.allocations[*entry]++; /* a new owner */
     }
 }
 
-static void small_before_publishing(struct simulation *simulation, __u32 key) {
-    struct small *small = simulation->context;
+static void serial_before_publishing(struct simulation *simulation, __u32 key) {
+    struct serial *serial = simulation->context;
 
-    if (random_once_in(&small->random, 4))
-        small_policy(small, key);
+    if (random_once_in(&serial->random, 4))
+        serial_policy(serial, key);
 }
 
-static void small_cpu_step(struct small *small, unsigned number) {
-    struct on_cpu *cpu = &small->cpu[number];
+static void serial_cpu_step(struct serial *serial, unsigned number) {
+    struct on_cpu *cpu = &serial->cpu[number];
     struct pb_counters counted = {0};
 
     switch (cpu->stage) {
     case IDLE: {
-        /* Ports come in waves, so that slots fall idle. */
-        __u32 wave = (__u32)(small->now / 4) % SMALL_PORTS;
+        /* Ports come in waves, so that slots become idle. */
+        __u32 wave = (__u32)(serial->now / 4) % SERIAL_PORTS;
 
-        cpu->port = (wave + random_below(&small->random, 10)) % SMALL_PORTS;
-        cpu->egress = random_once_in(&small->random, 2);
-        cpu->bytes = 60 + random_below(&small->random, 1441);
-        cpu->slot = simulation_lookup(&small->simulation, key_of_port(cpu->port));
+        cpu->port = (wave + random_below(&serial->random, 10)) % SERIAL_PORTS;
+        cpu->egress = random_once_in(&serial->random, 2);
+        cpu->bytes = 60 + random_below(&serial->random, 1441);
+        cpu->slot = simulation_lookup(&serial->simulation, key_of_port(cpu->port));
         cpu->stage = LOOKED_UP;
         break;
     }
     case LOOKED_UP:
-        simulation_count(&small->simulation, number, cpu->slot, cpu->egress, cpu->bytes, 0);
+        simulation_count(&serial->simulation, number, cpu->slot, cpu->egress, cpu->bytes, 0);
         cpu->stage = HALF_COUNTED;
         break;
     case HALF_COUNTED:
-        simulation_count(&small->simulation, number, cpu->slot, cpu->egress, 0, 1);
+        simulation_count(&serial->simulation, number, cpu->slot, cpu->egress, 0, 1);
         *(cpu->egress ? &counted.tx_bytes : &counted.rx_bytes) = cpu->bytes;
         *(cpu->egress ? &counted.tx_packets : &counted.rx_packets) = 1;
-        add(cpu->slot < FIRST ? &small->sent.fixed[cpu->slot] : &small->sent.own[cpu->port],
+        add(cpu->slot < FIRST ? &serial->sent.fixed[cpu->slot] : &serial->sent.own[cpu->port],
             &counted);
         cpu->stage = IDLE;
         cpu->finished++;
@@ -273,81 +273,81 @@ static void small_cpu_step(struct small *small, unsigned number) {
     }
 }
 
-static void small_steps(struct small *small, __u32 most) {
-    for (__u32 steps = random_below(&small->random, most + 1); steps; steps--)
-        small_cpu_step(small, random_below(&small->random, SMALL_CPUS));
+static void serial_steps(struct serial *serial, __u32 most) {
+    for (__u32 steps = random_below(&serial->random, most + 1); steps; steps--)
+        serial_cpu_step(serial, random_below(&serial->random, SERIAL_CPUS));
 }
 
-/* Until each CPU that has a packet now is done with it; others go on. */
-static void small_grace(struct small *small) {
-    for (unsigned number = 0; number < SMALL_CPUS; number++) {
-        __u64 finished = small->cpu[number].finished;
+/* Until each CPU has finished the packet that it is processing now. */
+static void serial_grace(struct serial *serial) {
+    for (unsigned number = 0; number < SERIAL_CPUS; number++) {
+        __u64 finished = serial->cpu[number].finished;
 
-        while (small->cpu[number].stage != IDLE && small->cpu[number].finished == finished)
-            small_cpu_step(small, random_below(&small->random, SMALL_CPUS));
+        while (serial->cpu[number].stage != IDLE && serial->cpu[number].finished == finished)
+            serial_cpu_step(serial, random_below(&serial->random, SERIAL_CPUS));
     }
 }
 
-/* The counters slot by slot and field by field, packets in between. */
-static void small_read_counters(struct small *small) {
-    for (__u32 slot = 0; slot < small->simulation.slots; slot++) {
-        struct pb_counters *sum = &small->sums[slot];
+/* Reads the counters slot by slot and field by field, with packets in between. */
+static void serial_read_counters(struct serial *serial) {
+    for (__u32 slot = 0; slot < serial->simulation.slots; slot++) {
+        struct pb_counters *sum = &serial->sums[slot];
 
         *sum = (struct pb_counters){0};
-        for (unsigned cpu = 0; cpu < SMALL_CPUS; cpu++) {
-            const struct pb_counters *counter = &small->simulation.counters[cpu][slot];
+        for (unsigned cpu = 0; cpu < SERIAL_CPUS; cpu++) {
+            const struct pb_counters *counter = &serial->simulation.counters[cpu][slot];
 
             sum->rx_packets += counter->rx_packets;
             sum->tx_packets += counter->tx_packets;
             if (slot >= FIRST)
-                small_steps(small, 2);
+                serial_steps(serial, 2);
             sum->rx_bytes += counter->rx_bytes;
             sum->tx_bytes += counter->tx_bytes;
         }
     }
 }
 
-/* What a read that cannot have a grace period remembers: time, and what each CPU had done. */
+/* For a read without a grace period: a time, and what each CPU had finished then. */
 struct waiting {
     __u64 time;
-    __u64 finished[SMALL_CPUS];
+    __u64 finished[SERIAL_CPUS];
 };
 
-static void small_read(struct small *small, bool membarrier, struct waiting *waiting) {
-    __u32 waits = slots_unlink(small->slots, ++small->now);
-    struct places places = count_places(&small->simulation, SMALL_DYNAMIC);
+static void serial_read(struct serial *serial, bool membarrier, struct waiting *waiting) {
+    __u32 waits = slots_unlink(serial->slots, ++serial->now);
+    struct places places = count_places(&serial->simulation, SERIAL_DYNAMIC);
 
-    /* A granted slot that is absent may be withdrawn, or never have been granted. */
-    small->wrong_place += !places.good || waits < places.dynamic_absent ||
-                          waits > places.dynamic_absent + places.granted_absent;
+    /* A reserved slot that is absent may be unlinked, or was never reserved. */
+    serial->wrong_place += !places.valid || waits < places.dynamic_absent ||
+                           waits > places.dynamic_absent + places.reserved_absent;
     if (no_grace) {
-        slots_quiesce(small->slots, small->now);
+        slots_quiesce(serial->slots, serial->now);
     } else if (membarrier) {
-        small_steps(small, 3);
+        serial_steps(serial, 3);
         if (waits) {
-            small_grace(small);
-            slots_quiesce(small->slots, small->now);
+            serial_grace(serial);
+            slots_quiesce(serial->slots, serial->now);
         }
     } else {
         bool done = true;
 
-        for (unsigned cpu = 0; cpu < SMALL_CPUS; cpu++)
-            done &= small->cpu[cpu].finished > waiting->finished[cpu];
+        for (unsigned cpu = 0; cpu < SERIAL_CPUS; cpu++)
+            done &= serial->cpu[cpu].finished > waiting->finished[cpu];
         if (done) {
-            slots_quiesce(small->slots, waiting->time);
-            waiting->time = small->now;
-            for (unsigned cpu = 0; cpu < SMALL_CPUS; cpu++)
-                waiting->finished[cpu] = small->cpu[cpu].finished;
+            slots_quiesce(serial->slots, waiting->time);
+            waiting->time = serial->now;
+            for (unsigned cpu = 0; cpu < SERIAL_CPUS; cpu++)
+                waiting->finished[cpu] = serial->cpu[cpu].finished;
         }
     }
-    small_read_counters(small);
-    small_steps(small, 3);
-    slots_account(small->slots, small->sums, small_book, small);
-    small_steps(small, 3);
-    slots_recycle(small->slots);
-    small_steps(small, 3);
-    slots_pick_victims(small->slots, small_keep, small);
-    small->wrong_place += !count_places(&small->simulation, SMALL_DYNAMIC).good;
+    serial_read_counters(serial);
+    serial_steps(serial, 3);
+    slots_account(serial->slots, serial->sums, serial_on_account, serial);
+    serial_steps(serial, 3);
+    slots_recycle(serial->slots);
+    serial_steps(serial, 3);
+    slots_pick_victims(serial->slots, serial_keep, serial);
+    serial->wrong_place += !count_places(&serial->simulation, SERIAL_DYNAMIC).valid;
 }
 
 static bool keep_none(void *context, __u32 key) {
@@ -356,123 +356,125 @@ static bool keep_none(void *context, __u32 key) {
     return false;
 }
 
-/* The packets on their way are counted, then every slot goes home. */
-static void small_settle(struct small *small) {
+/* Packets in progress are counted, then every slot is recycled. */
+static void serial_drain(struct serial *serial) {
     struct places places;
 
-    for (unsigned cpu = 0; cpu < SMALL_CPUS; cpu++)
-        while (small->cpu[cpu].stage != IDLE)
-            small_cpu_step(small, cpu);
+    for (unsigned cpu = 0; cpu < SERIAL_CPUS; cpu++)
+        while (serial->cpu[cpu].stage != IDLE)
+            serial_cpu_step(serial, cpu);
     for (int reads = 0; reads < 4; reads++) {
-        slots_unlink(small->slots, ++small->now);
-        slots_quiesce(small->slots, small->now);
-        simulation_read(&small->simulation, small->sums);
-        slots_account(small->slots, small->sums, small_book, small);
-        slots_recycle(small->slots);
-        slots_pick_victims(small->slots, keep_none, small);
+        slots_unlink(serial->slots, ++serial->now);
+        slots_quiesce(serial->slots, serial->now);
+        simulation_read(&serial->simulation, serial->sums);
+        slots_account(serial->slots, serial->sums, serial_on_account, serial);
+        slots_recycle(serial->slots);
+        slots_pick_victims(serial->slots, keep_none, serial);
     }
-    places = count_places(&small->simulation, SMALL_DYNAMIC);
-    small->wrong_place +=
-        !places.good || places.dynamic_absent != 0 || places.granted_absent != SMALL_GRANTED ||
-        small->simulation.shared->tail - small->simulation.shared->head != SMALL_DYNAMIC;
-    for (__u32 port = 0; port < SMALL_GRANTED; port++)
-        small->wrong_place += !slots_reserve(small->slots, key_of_port(port));
+    places = count_places(&serial->simulation, SERIAL_DYNAMIC);
+    serial->wrong_place +=
+        !places.valid || places.dynamic_absent != 0 || places.reserved_absent != SERIAL_RESERVED ||
+        serial->simulation.shared->tail - serial->simulation.shared->head != SERIAL_DYNAMIC;
+    for (__u32 port = 0; port < SERIAL_RESERVED; port++)
+        serial->wrong_place += !slots_reserve(serial->slots, key_of_port(port));
 }
 
 static void test_one_thread(bool membarrier) {
-    const char *what = membarrier ? "one thread" : "one thread, grace by time";
+    const char *what = membarrier ? "one thread" : "one thread, grace period by time";
     struct differences differences = {0};
-    __u32 wrong_held = 0, wrong_place = 0, unwanted = 0;
+    __u32 wrong_slot_bytes = 0, wrong_place = 0, unexpected = 0;
     __u64 recycled = 0;
 
     for (__u64 seed = 1; seed <= 20; seed++) {
         struct waiting waiting = {0};
-        struct small small = {.random.state = seed,
-                              .sent = account_new(SMALL_PORTS),
-                              .booked = account_new(SMALL_PORTS)};
+        struct serial serial = {.random.state = seed,
+                                .sent = tally_new(SERIAL_PORTS),
+                                .accounted = tally_new(SERIAL_PORTS)};
 
-        simulation_new(&small.simulation, SMALL_CPUS, SMALL_SLOTS);
-        small.simulation.before_publishing = small_before_publishing;
-        small.simulation.context = &small;
-        small.sums = calloc(small.simulation.slots, sizeof(*small.sums));
-        if (!small.sums ||
-            slots_new(&small.slots, small.simulation.shared, SMALL_DYNAMIC, SMALL_GRANTED))
+        simulation_new(&serial.simulation, SERIAL_CPUS, SERIAL_SLOTS);
+        serial.simulation.before_publishing = serial_before_publishing;
+        serial.simulation.context = &serial;
+        serial.sums = calloc(serial.simulation.slots, sizeof(*serial.sums));
+        if (!serial.sums ||
+            slots_new(&serial.slots, serial.simulation.shared, SERIAL_DYNAMIC, SERIAL_RESERVED))
             abort();
         for (int reads = 0; reads < 200; reads++) {
-            small_steps(&small, 60);
-            if (random_once_in(&small.random, 3))
-                small_policy(&small, key_of_port(random_below(&small.random, SMALL_PORTS)));
-            small_read(&small, membarrier, &waiting);
+            serial_steps(&serial, 60);
+            if (random_once_in(&serial.random, 3))
+                serial_policy(&serial, key_of_port(random_below(&serial.random, SERIAL_PORTS)));
+            serial_read(&serial, membarrier, &waiting);
         }
-        small_settle(&small);
-        recycled += small.simulation.shared->tail - SMALL_DYNAMIC;
-        wrong_held += small.wrong_held;
-        wrong_place += small.wrong_place;
-        unwanted += small.unwanted;
-        compare(&differences, &small.sent, &small.booked, SMALL_PORTS);
-        account_free(&small.sent);
-        account_free(&small.booked);
-        slots_free(small.slots);
-        free(small.sums);
-        simulation_free(&small.simulation);
+        serial_drain(&serial);
+        recycled += serial.simulation.shared->tail - SERIAL_DYNAMIC;
+        wrong_slot_bytes += serial.wrong_slot_bytes;
+        wrong_place += serial.wrong_place;
+        unexpected += serial.unexpected;
+        compare(&differences, &serial.sent, &serial.accounted, SERIAL_PORTS);
+        tally_free(&serial.sent);
+        tally_free(&serial.accounted);
+        slots_free(serial.slots);
+        free(serial.sums);
+        simulation_free(&serial.simulation);
     }
     report(&differences, what);
-    is_u64(wrong_held, 0, "%s: held is always the bytes since the port took the slot", what);
-    is_u64(wrong_place, 0, "%s: each slot is on the ring, in one entry or withdrawn", what);
-    is_u64(unwanted, 0, "%s: no port is booked that had no packet, nor anything empty", what);
-    ok(recycled > 1000, "%s: slots went round often enough to mean something", what);
+    is_u64(wrong_slot_bytes, 0, "%s: slot_bytes is always the bytes since the port got the slot",
+           what);
+    is_u64(wrong_place, 0, "%s: each slot is on the ring, in one table entry or unlinked", what);
+    is_u64(unexpected, 0, "%s: no port without packets is credited, and no delta is empty", what);
+    ok(recycled > 1000, "%s: enough slots were recycled for the test to be meaningful", what);
     diag("%llu slots recycled", recycled);
 }
 
 /* ---- several threads ---- */
 
-#define BIG_PORTS   5000
-#define BIG_DYNAMIC 56
-#define BIG_GRANTED 8
-#define BIG_CPUS    3
+#define PARALLEL_PORTS    5000
+#define PARALLEL_DYNAMIC  56
+#define PARALLEL_RESERVED 8
+#define PARALLEL_CPUS     3
 
-struct big;
+struct parallel;
 
-struct big_cpu {
-    struct big *big;
+struct parallel_cpu {
+    struct parallel *parallel;
     unsigned number;
     pthread_t thread;
-    struct account sent;
-    /* Written by the CPU; on a line of its own, the reader polls it. */
+    struct tally sent;
+    /* Written by this CPU, polled by the reader: on a cache line of its own. */
     __u64 finished __attribute__((aligned(PB_LINE)));
     bool done;
 };
 
-struct big {
+struct parallel {
     struct simulation simulation;
     struct slots *slots;
     struct pb_counters *sums;
-    struct account booked;
-    struct big_cpu cpu[BIG_CPUS];
+    struct tally accounted;
+    struct parallel_cpu cpu[PARALLEL_CPUS];
     __u32 *port_of_key;
     bool (*keep)(void *context, __u32 key);
     __u64 reads;
-    __u32 unwanted, too_many;
+    __u32 unexpected, too_many;
 };
 
-/* A CPU that runs the classifier, packet after packet. Between two it is quiescent. */
-static void *big_cpu(void *argument) {
-    struct big_cpu *cpu = argument;
-    struct simulation *simulation = &cpu->big->simulation;
+/* A CPU that runs the classifier. Between two packets it is quiescent. */
+static void *parallel_cpu(void *argument) {
+    struct parallel_cpu *cpu = argument;
+    struct simulation *simulation = &cpu->parallel->simulation;
     struct random random = {.state = 1000 + cpu->number};
 
     for (__u32 n = 0; n < packets_per_thread; n++) {
-        /* Most packets are of a few ports, which change; the rest a scan of all. */
+        /* Most packets are of a few ports, which change; the others are a scan of all ports. */
         __u32 wave = n / 500 * 7;
-        __u32 port = random_once_in(&random, 8) ? random_below(&random, BIG_PORTS)
-                                                : (wave + random_below(&random, 40)) % BIG_PORTS;
+        __u32 port = random_once_in(&random, 8)
+                         ? random_below(&random, PARALLEL_PORTS)
+                         : (wave + random_below(&random, 40)) % PARALLEL_PORTS;
         bool egress = random_once_in(&random, 3);
         __u64 bytes = 60 + random_below(&random, 1441), packets = 1 + random_below(&random, 3);
         __u32 slot = simulation_lookup(simulation, key_of_port(port));
         struct pb_counters *sent = slot < FIRST ? &cpu->sent.fixed[slot] : &cpu->sent.own[port];
 
         if (random_once_in(&random, 128))
-            sched_yield(); /* holding the slot */
+            sched_yield(); /* the slot is looked up and not counted in */
         simulation_count(simulation, cpu->number, slot, egress, bytes, packets);
         *(egress ? &sent->tx_bytes : &sent->rx_bytes) += bytes;
         *(egress ? &sent->tx_packets : &sent->rx_packets) += packets;
@@ -482,139 +484,144 @@ static void *big_cpu(void *argument) {
     return NULL;
 }
 
-static void big_book(void *context, __u32 slot, __u32 key, __u64 held,
-                     const struct pb_counters *delta) {
-    struct big *big = context;
-    __u32 port = slot < FIRST ? 0 : big->port_of_key[key];
+static void parallel_on_account(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
+                                const struct pb_counters *delta) {
+    struct parallel *parallel = context;
+    __u32 port = slot < FIRST ? 0 : parallel->port_of_key[key];
 
-    if (port == BIG_PORTS || held < bytes_of(delta))
-        big->unwanted++;
+    if (port == PARALLEL_PORTS || slot_bytes < bytes_of(delta))
+        parallel->unexpected++;
     else
-        add(slot < FIRST ? &big->booked.fixed[slot] : &big->booked.own[port], delta);
+        add(slot < FIRST ? &parallel->accounted.fixed[slot] : &parallel->accounted.own[port],
+            delta);
 }
 
-static bool big_keep(void *context, __u32 key) {
+static bool parallel_keep(void *context, __u32 key) {
     (void)context;
     return key % 97 == 0;
 }
 
-/* As membarrier does: every CPU has finished the packet that it was at. */
-static void big_grace(struct big *big) {
-    __u64 before[BIG_CPUS];
+/* As membarrier does: every CPU has finished the packet that it was processing. */
+static void parallel_grace(struct parallel *parallel) {
+    __u64 before[PARALLEL_CPUS];
 
-    for (unsigned number = 0; number < BIG_CPUS; number++)
-        before[number] = __atomic_load_n(&big->cpu[number].finished, __ATOMIC_SEQ_CST);
-    for (unsigned number = 0; number < BIG_CPUS; number++)
-        while (__atomic_load_n(&big->cpu[number].finished, __ATOMIC_SEQ_CST) == before[number] &&
-               !__atomic_load_n(&big->cpu[number].done, __ATOMIC_SEQ_CST))
+    for (unsigned number = 0; number < PARALLEL_CPUS; number++)
+        before[number] = __atomic_load_n(&parallel->cpu[number].finished, __ATOMIC_SEQ_CST);
+    for (unsigned number = 0; number < PARALLEL_CPUS; number++)
+        while (__atomic_load_n(&parallel->cpu[number].finished, __ATOMIC_SEQ_CST) ==
+                   before[number] &&
+               !__atomic_load_n(&parallel->cpu[number].done, __ATOMIC_SEQ_CST))
             sched_yield();
 }
 
-static bool big_done(const struct big *big) {
-    for (unsigned number = 0; number < BIG_CPUS; number++)
-        if (!__atomic_load_n(&big->cpu[number].done, __ATOMIC_SEQ_CST))
+static bool parallel_done(const struct parallel *parallel) {
+    for (unsigned number = 0; number < PARALLEL_CPUS; number++)
+        if (!__atomic_load_n(&parallel->cpu[number].done, __ATOMIC_SEQ_CST))
             return false;
     return true;
 }
 
-static void big_read(struct big *big) {
-    __u64 now = ++big->reads, free_slots;
+static void parallel_read(struct parallel *parallel) {
+    __u64 now = ++parallel->reads, free_slots;
 
-    if (slots_unlink(big->slots, now)) {
+    if (slots_unlink(parallel->slots, now)) {
         if (!no_grace)
-            big_grace(big);
-        slots_quiesce(big->slots, now);
+            parallel_grace(parallel);
+        slots_quiesce(parallel->slots, now);
     }
-    simulation_read(&big->simulation, big->sums);
-    slots_account(big->slots, big->sums, big_book, big);
-    slots_recycle(big->slots);
-    /* Tail is ours: only head can move meanwhile, which makes the difference smaller. */
-    free_slots = __atomic_load_n(&big->simulation.shared->tail, __ATOMIC_ACQUIRE) -
-                 __atomic_load_n(&big->simulation.shared->head, __ATOMIC_ACQUIRE);
-    big->too_many += free_slots > BIG_DYNAMIC;
-    slots_pick_victims(big->slots, big->keep, big);
+    simulation_read(&parallel->simulation, parallel->sums);
+    slots_account(parallel->slots, parallel->sums, parallel_on_account, parallel);
+    slots_recycle(parallel->slots);
+    /* Only head can move between the two loads, which makes the difference smaller. */
+    free_slots = __atomic_load_n(&parallel->simulation.shared->tail, __ATOMIC_ACQUIRE) -
+                 __atomic_load_n(&parallel->simulation.shared->head, __ATOMIC_ACQUIRE);
+    parallel->too_many += free_slots > PARALLEL_DYNAMIC;
+    slots_pick_victims(parallel->slots, parallel->keep, parallel);
 }
 
 static void test_threads(void) {
-    struct big *big = aligned_alloc(PB_LINE, sizeof(*big));
-    struct account sent = account_new(BIG_PORTS);
+    struct parallel *parallel = aligned_alloc(PB_LINE, sizeof(*parallel));
+    struct tally sent = tally_new(PARALLEL_PORTS);
     struct differences differences = {0};
     struct random random = {.state = 7};
     struct places places;
     __u64 recycled;
-    __u32 port, granted = 0;
+    __u32 port, reserved = 0;
 
-    if (!big)
+    if (!parallel)
         abort();
-    memset(big, 0, sizeof(*big));
-    big->keep = big_keep;
-    simulation_new(&big->simulation, BIG_CPUS, slots_total(BIG_DYNAMIC, BIG_GRANTED));
-    big->booked = account_new(BIG_PORTS);
-    big->sums = calloc(big->simulation.slots, sizeof(*big->sums));
-    big->port_of_key = calloc(PB_KEYS, sizeof(*big->port_of_key));
-    if (!big->sums || !big->port_of_key ||
-        slots_new(&big->slots, big->simulation.shared, BIG_DYNAMIC, BIG_GRANTED))
+    memset(parallel, 0, sizeof(*parallel));
+    parallel->keep = parallel_keep;
+    simulation_new(&parallel->simulation, PARALLEL_CPUS,
+                   slots_total(PARALLEL_DYNAMIC, PARALLEL_RESERVED));
+    parallel->accounted = tally_new(PARALLEL_PORTS);
+    parallel->sums = calloc(parallel->simulation.slots, sizeof(*parallel->sums));
+    parallel->port_of_key = calloc(PB_KEYS, sizeof(*parallel->port_of_key));
+    if (!parallel->sums || !parallel->port_of_key ||
+        slots_new(&parallel->slots, parallel->simulation.shared, PARALLEL_DYNAMIC,
+                  PARALLEL_RESERVED))
         abort();
     for (__u32 key = 0; key < PB_KEYS; key++)
-        big->port_of_key[key] = BIG_PORTS;
-    for (port = 0; port < BIG_PORTS; port++)
-        big->port_of_key[key_of_port(port)] = port;
+        parallel->port_of_key[key] = PARALLEL_PORTS;
+    for (port = 0; port < PARALLEL_PORTS; port++)
+        parallel->port_of_key[key_of_port(port)] = port;
 
-    for (unsigned number = 0; number < BIG_CPUS; number++) {
-        struct big_cpu *cpu = &big->cpu[number];
+    for (unsigned number = 0; number < PARALLEL_CPUS; number++) {
+        struct parallel_cpu *cpu = &parallel->cpu[number];
 
-        cpu->big = big;
+        cpu->parallel = parallel;
         cpu->number = number;
-        cpu->sent = account_new(BIG_PORTS);
-        if (pthread_create(&cpu->thread, NULL, big_cpu, cpu))
+        cpu->sent = tally_new(PARALLEL_PORTS);
+        if (pthread_create(&cpu->thread, NULL, parallel_cpu, cpu))
             abort();
     }
-    while (!big_done(big)) {
-        big_read(big);
+    while (!parallel_done(parallel)) {
+        parallel_read(parallel);
         if (random_once_in(&random, 4)) /* policy */
-            slots_reserve(big->slots, key_of_port(random_below(&random, BIG_PORTS)));
+            slots_reserve(parallel->slots, key_of_port(random_below(&random, PARALLEL_PORTS)));
         if (random_once_in(&random, 64)) {
             __u32 first = random_below(&random, PB_PORTS);
 
-            slots_fold(big->slots, first, first + random_below(&random, PB_PORTS - first));
+            slots_fold(parallel->slots, first, first + random_below(&random, PB_PORTS - first));
         }
     }
-    for (unsigned number = 0; number < BIG_CPUS; number++) {
-        struct big_cpu *cpu = &big->cpu[number];
+    for (unsigned number = 0; number < PARALLEL_CPUS; number++) {
+        struct parallel_cpu *cpu = &parallel->cpu[number];
 
         pthread_join(cpu->thread, NULL);
-        for (port = 0; port < BIG_PORTS; port++)
+        for (port = 0; port < PARALLEL_PORTS; port++)
             add(&sent.own[port], &cpu->sent.own[port]);
         for (__u32 slot = 0; slot < PB_FIXED_SLOTS; slot++)
             add(&sent.fixed[slot], &cpu->sent.fixed[slot]);
-        account_free(&cpu->sent);
+        tally_free(&cpu->sent);
     }
-    recycled = big->simulation.shared->tail - BIG_DYNAMIC;
-    big->keep = keep_none; /* all go home */
+    recycled = parallel->simulation.shared->tail - PARALLEL_DYNAMIC;
+    parallel->keep = keep_none; /* all slots are recycled */
     for (int reads = 0; reads < 4; reads++)
-        big_read(big);
-    places = count_places(&big->simulation, BIG_DYNAMIC);
-    for (port = 0; port < BIG_GRANTED; port++)
-        granted += slots_reserve(big->slots, key_of_port(port));
+        parallel_read(parallel);
+    places = count_places(&parallel->simulation, PARALLEL_DYNAMIC);
+    for (port = 0; port < PARALLEL_RESERVED; port++)
+        reserved += slots_reserve(parallel->slots, key_of_port(port));
 
-    compare(&differences, &sent, &big->booked, BIG_PORTS);
+    compare(&differences, &sent, &parallel->accounted, PARALLEL_PORTS);
     report(&differences, "threads");
-    is_u64(big->unwanted, 0, "threads: no port is booked that had no packet");
-    is_u64(big->too_many, 0, "threads: never are more slots on the ring than there are");
-    ok(places.good, "threads: no slot is in two places");
+    is_u64(parallel->unexpected, 0, "threads: no port without packets is credited");
+    is_u64(parallel->too_many, 0,
+           "threads: there are never more slots on the ring than dynamic slots");
+    ok(places.valid, "threads: no slot is in two places");
     is_u64(places.dynamic_absent, 0, "threads: no dynamic slot is lost");
-    is_u64(big->simulation.shared->tail - big->simulation.shared->head, BIG_DYNAMIC,
-           "threads: when all ports are given up, all of them are on the ring");
-    is_u64(granted, BIG_GRANTED, "threads: and all others can be granted");
-    diag("%llu reads, %llu slots recycled", big->reads, recycled);
+    is_u64(parallel->simulation.shared->tail - parallel->simulation.shared->head, PARALLEL_DYNAMIC,
+           "threads: without ports to keep, all dynamic slots return to the ring");
+    is_u64(reserved, PARALLEL_RESERVED, "threads: and all others can be reserved");
+    diag("%llu reads, %llu slots recycled", parallel->reads, recycled);
 
-    account_free(&sent);
-    account_free(&big->booked);
-    slots_free(big->slots);
-    free(big->sums);
-    free(big->port_of_key);
-    simulation_free(&big->simulation);
-    free(big);
+    tally_free(&sent);
+    tally_free(&parallel->accounted);
+    slots_free(parallel->slots);
+    free(parallel->sums);
+    free(parallel->port_of_key);
+    simulation_free(&parallel->simulation);
+    free(parallel);
 }
 
 int main(int argc, char **argv) {
