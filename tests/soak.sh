@@ -132,9 +132,9 @@ lost() {
 # said: what the log has beside what is to be expected
 said() {
     sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
-        grep -v -e ': counting\.$' -e ': not counted any more\.$' \
-            -e 'a1: somebody had removed the classifier' \
-            -e 'a1: another classifier is now in front' -e 'ports have become series'
+        grep -v -e ': counting\.$' -e ': stopped counting (.*)\.$' \
+            -e 'a1: classifier was removed externally' \
+            -e 'a1: another program now runs before ours' -e 'ports have become series'
 }
 
 # flat: whether the last third of the numbers is no higher than the middle third

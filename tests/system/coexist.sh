@@ -131,9 +131,9 @@ for n in 6 7; do
     ok $? "a$n: both count every packet once"
 done
 settle
-is "$(logged "somebody had removed")$(second logged "somebody had removed")" 00 \
+is "$(logged "was removed externally")$(second logged "was removed externally")" 00 \
     "neither took the other's away"
-is "$(logged "is now in front")$(second logged "is now in front")" 00 \
+is "$(logged "now runs before ours")$(second logged "now runs before ours")" 00 \
     "neither minds the other's being first"
 
 collectd=$first

@@ -122,10 +122,10 @@ is "$(hooked)" $burst "afterwards all that is up is attached"
 kill -STOP "$collectd"
 for ((i = 0; i < burst; i++)); do echo "link del v$i"; done | ip -n "$A" -batch -
 kill -CONT "$collectd"
-gone() { [ "$(logged ": not counted any more.")" -eq $burst ]; }
+gone() { [ "$(logged ": stopped counting")" -eq $burst ]; }
 wait_for 60 gone
 ok $? "and what has gone is not counted any more"
-is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -vc -e ': counting\.$' -e ': not counted any more\.$')" 0 \
+is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -vc -e ': counting\.$' -e ': stopped counting (.*)\.$')" 0 \
     "there is nothing to complain of"
 stop_collectd
 is $? 0 "collectd ends well"

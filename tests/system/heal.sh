@@ -7,8 +7,8 @@
 . "${0%/*}/../lib.sh"
 collectd_interval=0.5
 
-healed_text="somebody had removed the classifier; it is attached again"
-front_text="another classifier is now in front on"
+healed_text="classifier was removed externally; reattached"
+front_text="another program now runs before ours on"
 
 # healed INTERFACE; fronted INTERFACE DIRECTION: how often it has been said
 healed() { logged "$1: $healed_text"; }
@@ -175,10 +175,10 @@ if [ $hook = clsact ]; then
     in_a tc qdisc add dev a4 clsact
     if in_a tc filter add dev a4 ingress pref 1 protocol all u32 match u32 0 0 2>/dev/null; then
         kill -CONT "$collectd"
-        wait_for 10 has_logged "a4: another kind of filter has the first place on ingress"
+        wait_for 10 has_logged "a4: a filter of another kind has the first priority on ingress"
         ok $? "a filter of another kind has the first place: said"
         reads 3
-        is "$(logged "a4: another kind of filter") $(fronted a4 ingress)" "1 0" "once"
+        is "$(logged "a4: a filter of another kind") $(fronted a4 ingress)" "1 0" "once"
     else
         kill -CONT "$collectd"
         skip "this kernel has no u32 filter" "a filter of another kind has the first place"
@@ -197,7 +197,7 @@ if [ $hook = clsact ]; then
 fi
 is "$(falls)" 0 "no series ever fell"
 is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
-    grep -v -e ': counting\.$' -e "$healed_text" -e "$front_text" -e 'another kind of filter')" "" \
+    grep -v -e ': counting\.$' -e "$healed_text" -e "$front_text" -e 'a filter of another kind')" "" \
     "nothing else was said"
 stop_collectd
 is "$?" 0 "it ends well"

@@ -57,7 +57,7 @@ logged_again() { [ "$(logged "$1")" -gt "$2" ]; }
 # what anybody wrote to stderr
 unexpected() {
     sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
-        grep -v -e ': counting\.$' -e ': not counted any more\.$'
+        grep -v -e ': counting\.$' -e ': stopped counting (.*)\.$'
     grep -v '^\[.*\] \(plugin_load\|logfile\): ' "$work/stdout"
 }
 
@@ -226,7 +226,7 @@ start_witness first a3 ingress $hook 0
 start_pump b3 1003
 sleep 1.5
 ip -n "$A" link del a3
-wait_for 10 has_logged "a3: not counted any more."
+wait_for 10 has_logged "a3: stopped counting"
 ok $? "an interface deleted under traffic is not counted any more"
 sent=$(stop_pump)
 saw=$(witnessed first)
@@ -262,9 +262,9 @@ is "$(value a3 udp-1003 rx_packets)" "$((saw + $(interface_counter "$A" a3 rx pa
 # ---- another namespace, and back ----
 
 before=$(value a3 udp-1003 rx_packets)
-begin=$(logged "a3: not counted any more.")
+begin=$(logged "a3: stopped counting")
 ip -n "$A" link set a3 netns "$B"
-wait_for 10 logged_again "a3: not counted any more." "$begin"
+wait_for 10 logged_again "a3: stopped counting" "$begin"
 ok $? "moved to another namespace: not counted any more"
 ip -n "$B" link set a3 up
 in_b "$PB_TOOLS/blast" b3 4 udp 40000 1003 503 100 >/dev/null
@@ -285,7 +285,7 @@ printf 'link set a3 netns %s\n' "$B" | ip -n "$A" -batch - &&
     printf 'link set a3 netns %s\n' "$A" | ip -n "$B" -batch - && ip -n "$A" link set a3 up
 in_a "$PB_TOOLS/hooks" a3 attached true >/dev/null
 ok $? "away and back at once: attached"
-sed -i '/a3: somebody had removed/d' "$work/log" # clsact does go with the move
+sed -i '/a3: classifier was removed externally/d' "$work/log" # clsact does go with the move
 
 # ---- a master, by the default rule ----
 
@@ -447,7 +447,7 @@ remove() {
         in_a "$PB_TOOLS/hooks" a1 detach
     fi
 }
-text="a1: somebody had removed the classifier"
+text="a1: classifier was removed externally"
 for round in 1 2; do
     in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 101 100 >/dev/null
     remove

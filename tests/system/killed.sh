@@ -54,7 +54,7 @@ die() {
 # unexpected: what the plugin said beside that it counts
 unexpected() {
     sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
-        grep -v -e ': counting\.$' -e ': not counted any more\.$'
+        grep -v -e ': counting\.$' -e ': stopped counting (.*)\.$'
 }
 
 is_counted() { [ "$(value "$1" udp-53 rx_packets)" = "$2" ]; }

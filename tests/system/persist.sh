@@ -119,7 +119,7 @@ is "$(total a0 rx_packets)" $((before + 4421)) "and the first one counts on"
 stop_collectd
 write_config 'Persist true' 'MaxPorts 128' 'MinBytes 0' 'Interface "a0"'
 start_collectd "${inside[@]}"
-is "$(logged "a0: what was pinned is of other settings or of another version; the counters begin anew.")" 1 \
+is "$(logged "a0: the pinned maps are of other settings or of another version; counters begin anew.")" 1 \
     "other settings: it is said once"
 is "$(hooked)" "a0 ingress egress" "and the classifier is attached once"
 rm -rf "$work/csv"
@@ -150,7 +150,7 @@ is "$(clsact_of a0)" "" "nor a qdisc of ours"
 
 write_config 'Persist true'
 start_collectd
-is "$(logged "Persist needs a bpf file system at /sys/fs/bpf: mount -t bpf bpf /sys/fs/bpf.")" 1 \
+is "$(logged "Persist needs a bpf file system at /sys/fs/bpf: mount -t bpf -o mode=0700 bpf /sys/fs/bpf.")" 1 \
     "without bpffs: one sentence"
 stop_collectd
 is "$(hooked)" "" "and nothing is attached"

@@ -40,7 +40,7 @@ fi
 write_config 'Interface "later0"' 'MinBytes 0'
 start_collectd
 ok $? "an absent interface is no error"
-is "$(logged "later0: there is no such interface")" 1 "it is said once"
+is "$(logged "later0: interface not found")" 1 "it is said once"
 ip -n "$A" link add later0 arp off type veth peer name later1
 ip -n "$A" link set later1 arp off up
 ip -n "$A" link set later0 up
