@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ledger of one interface name: which series there are, and what each has
- * counted since the daemon began. It outlives slots, BPF objects and the
- * interface itself, so its series only ever grow.
+ * The ledger of one interface name: its series and what each has counted. It outlives the slots,
+ * the BPF object and the interface itself, so the total of a series never falls.
  *
- * A port is a series of its own when it is selected, or listening, or dynamic:
- * busy enough, within the limits. What it carries at other times is counted in its
- * transport's "other" and stays there.
+ * A port is a series of its own while it is selected, listening, or dynamic (busy enough, within
+ * the limits). What it counts at other times is credited to its transport's "other" and stays
+ * there.
  *
- * Per read: ledger_account for every slot that carried something, ledger_listening for
- * every listening port, ledger_update once, [ledger_save], ledger_report once.
+ * One read is, in this order:
+ *     ledger_select and ledger_listening for the ports concerned,
+ *     ledger_account for every slot that counted something,
+ *     ledger_update, [ledger_save], ledger_report
  *
- * A series that comes up says its old total (0 when new) at that read; what the
- * read brought follows with the next one, because collectd has no rate for the
- * first value of a series and would lose it.
+ * A series that becomes active reports its previous total at that read, 0 if it is new. What the
+ * read brought is deferred to the next report: collectd computes no rate from the first value of a
+ * series, so it would be lost.
  *
- * Times are monotonic nanoseconds. Not thread-safe: one thread at a time per ledger.
+ * Keys are those of tc_portbytes.h, times monotonic nanoseconds. Functions that can fail return a
+ * negative errno, or false, and leave their outputs unchanged on failure.
+ *
+ * Threads: one at a time per ledger.
  */
 #ifndef PB_LEDGER_H
 #define PB_LEDGER_H
@@ -28,47 +32,54 @@
 struct ledger;
 
 struct ledger_policy {
-    __u64 min_bytes;    /* a dynamic port needs so many (rx + tx) in its slot to become a series */
-    __u32 max_series;   /* dynamic ports that ever become one; listening ones: as many again */
-    __u32 top;          /* dynamic ports that are a series at a time; 0: any number */
+    __u64 min_bytes;    /* rx + tx in its slot that make a dynamic port a series; 0: any packet */
+    __u32 max_series;   /* limit of dynamic ports that ever become series, and of listening ones */
+    __u32 top;          /* limit of dynamic ports that are series at a time; 0: none */
     __u64 idle_timeout; /* ns without traffic (listening: without a socket) that end a series */
 };
 
-/* `interface` is for messages; both are copied. -ENOMEM. */
+/* `interface` is its name, for log messages. It and `policy` are copied. -ENOMEM. */
 int ledger_new(struct ledger **out, const char *interface, const struct ledger_policy *policy);
 void ledger_free(struct ledger *ledger); /* NULL is fine */
 
-/* A slots_account_fn, with the ledger as its context. */
-void ledger_account(void *ledger, __u32 slot, __u32 key, __u64 held,
+/* A slots_account_fn; context is the ledger. Without memory a port's delta goes to "other". */
+void ledger_account(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
                     const struct pb_counters *delta);
 
-/* key is a series of its own as long as the interface is there. False: no memory. */
+/*
+ * The port is a series of its own until ledger_suspend, whatever it counts. To be called again
+ * after that. False: no memory. key: below PB_PORT_KEYS.
+ */
 bool ledger_select(struct ledger *ledger, __u32 key);
 
-/* key has a listening socket now: a series of its own. False: beyond the limit, or no memory. */
+/*
+ * The port has a listening socket now, and is a series until idle_timeout after the last such call.
+ * False: the limit of listening ports is reached, or no memory. key: below PB_PORT_KEYS.
+ */
 bool ledger_listening(struct ledger *ledger, __u32 key, __u64 now);
 
-/* Decides which dynamic ports are series; the rest goes to "other". Ends idle ones. */
+/* Ends idle series, and decides which dynamic ports become series; the rest goes to "other". */
 void ledger_update(struct ledger *ledger, __u64 now);
 
-/* Whether key is a series of its own now: its slot is worth keeping. */
-bool ledger_is_active(void *ledger, __u32 key);
+/* Whether the port is a series of its own now. For slots_pick_victims; context is the ledger. */
+bool ledger_is_active(void *context, __u32 key);
 
 /*
- * For another process: ledger_save writes at most ledger_saved_size() bytes, of which
- * ledger_restore makes a fresh ledger go on. `selected`: how many keys ledger_select is ever
- * called with. To be saved after ledger_update and before ledger_report: what was said may not be
- * more than what was saved. -ENOMEM.
+ * ledger_save writes the state with which another process continues: at most ledger_saved_size()
+ * bytes, to an address that is a multiple of 8. `selected`: the number of keys that ledger_select
+ * is ever called with. Call it between ledger_update and ledger_report: no total may have been
+ * reported that is not in a saved state. ledger_restore reads it into a new ledger with the same
+ * policy: 0 or -ENOMEM.
  */
 size_t ledger_saved_size(const struct ledger_policy *policy, __u32 selected);
 void ledger_save(const struct ledger *ledger, void *to);
 int ledger_restore(struct ledger *ledger, const void *from);
 
-/* One call for each series that is up; totals only ever grow. */
+/* Called for each active series. instance: see series_name.h; valid during the call only. */
 typedef void ledger_report_fn(void *context, const char *instance, const struct pb_counters *total);
-void ledger_report(struct ledger *ledger, ledger_report_fn *say, void *context);
+void ledger_report(struct ledger *ledger, ledger_report_fn *report, void *context);
 
-/* The interface has gone: its series stop, and keep their totals for its return. */
+/* The interface is gone: all series become inactive. They keep their totals for its return. */
 void ledger_suspend(struct ledger *ledger);
 
 #endif

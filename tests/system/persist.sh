@@ -56,7 +56,7 @@ for ((i = 0; i < kills; i++)); do
     kill -KILL "$collectd"
     wait "$collectd" 2>/dev/null
     grep -v -e ': counting\.$' "$work/log" | grep -F 'tc_portbytes plugin: ' |
-        grep -vF 'which is the limit' >>"$work/said"
+        grep -vF 'MaxPorts reached' >>"$work/said"
     sleep "0.$((RANDOM % 3))"
     start_collectd "${inside[@]}" || failed=$((failed + 1))
 done

@@ -493,11 +493,11 @@ settle
 is "$(series a0 | grep -c '^udp-10')" 16 "limits: and as many busy ones"
 is "$(values a0 tcp-443) $(values a0 udp-443)" "36360 606 0 0 0 0 0 0" "limits: selected ports come on top, exact"
 is "$(series a0 | wc -l)" 36 "limits: nothing else is a series, but udp-other"
-is "$(logged "16 busy ports have become series since the start, which is the limit")" 1 \
-    "limits: that of busy ports is said once"
-is "$(logged "16 listening ports have become series since the start, which is the limit")" 1 \
+is "$(logged "MaxPorts reached: 16 busy ports have become series")" 1 \
+    "limits: that of busy ports is logged once"
+is "$(logged "MaxPorts reached: 16 listening ports have become series")" 1 \
     "limits: that of listening ports too"
-is "$(grep -F "which is the limit" "$work/log" | grep -F "Name those that matter with Port" | grep -cF "MaxPorts")" 2 \
+is "$(grep -F "MaxPorts reached" "$work/log" | grep -F "Select the ports that matter with Port" | grep -cF "or raise MaxPorts")" 2 \
     "limits: both name the remedy"
 exact "limits"
 stop_collectd

@@ -52,7 +52,7 @@ done
 settle
 ports=$(series a0 | grep -c -- '-[0-9]*$')
 is "$ports" 64 "MaxPorts ports become series in a daemon's life"
-is "$(logged "which is the limit")" 1 "the limit is said once"
+is "$(logged "MaxPorts reached")" 1 "the limit is logged once"
 is "$(total a0 rx_packets)" "$(interface_counter "$A" a0 rx packets)" "and still all is counted"
 is "$(falls)" 0 "and no series falls"
 stop_collectd

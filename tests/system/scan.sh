@@ -136,7 +136,7 @@ is "$scanned" $((14 * ${slow_ports#1-})) "slowly: 21 kB were sent to each port o
 settle
 is "$(series a0 | grep '^[a-z]*-[0-9]*$' | grep -cvxF "$(tr ' ' '\n' <<<"$listening $selected tcp-9443")")" 64 \
     "slowly: as many ports become series as MaxPorts says, and no more"
-is "$(logged "64 busy ports have become series since the start, which is the limit")" 1 "slowly: that is said once"
+is "$(logged "MaxPorts reached: 64 busy ports have become series")" 1 "slowly: that is logged once"
 own=$((443 <= ${slow_ports#1-} ? 14 : 0))
 is "$(values a0 tcp-443)" "$((https * 60 + own * 1500)) $((https + own)) 0 0" "slowly: a selected port that talks meanwhile is exact"
 is "$(values a0 udp-53)" "21000 14 0 0" "slowly: a listening one too"
