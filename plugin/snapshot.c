@@ -7,24 +7,26 @@ struct copy {
 };
 
 struct snapshot {
-    __u64 commits; /* its last bit says which copy is the latest */
+    __u64 commits; /* 0: no copy is valid; else copy commits % 2 is the latest */
     __u64 copies[];
 };
+
+static size_t align(size_t size) {
+    return (size + sizeof(__u64) - 1) & ~(sizeof(__u64) - 1);
+}
 
 static size_t copy_size(size_t size) {
     return (size - sizeof(struct snapshot)) / 2 & ~(sizeof(__u64) - 1);
 }
 
-static struct copy *copy(const void *memory, size_t size, __u64 number) {
+static struct copy *copy(const void *memory, size_t size, __u64 commit) {
     const struct snapshot *snapshot = memory;
 
-    return (struct copy *)((char *)snapshot->copies + (number & 1) * copy_size(size));
+    return (struct copy *)((char *)snapshot->copies + commit % 2 * copy_size(size));
 }
 
 size_t snapshot_size(size_t state) {
-    size_t whole = (state + sizeof(__u64) - 1) & ~(sizeof(__u64) - 1);
-
-    return sizeof(struct snapshot) + 2 * (sizeof(struct copy) + whole);
+    return sizeof(struct snapshot) + 2 * (sizeof(struct copy) + align(state));
 }
 
 const void *snapshot_latest(const void *memory, size_t size, __u64 fingerprint) {
@@ -46,6 +48,6 @@ void snapshot_commit(void *memory, size_t size, __u64 fingerprint) {
     struct snapshot *snapshot = memory;
 
     copy(memory, size, snapshot->commits + 1)->fingerprint = fingerprint;
-    /* Whoever finds this store finds all that came before it. */
+    /* Release: a process that reads this number also finds the state written before it. */
     __atomic_store_n(&snapshot->commits, snapshot->commits + 1, __ATOMIC_RELEASE);
 }
