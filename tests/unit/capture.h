@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pb_log for tests: keeps the lines. Include it in one file of a program: it
- * defines pb_log.
+ * pb_log for tests: records the lines. To be included in one file of a program, as it defines
+ * pb_log.
  */
 #ifndef PB_CAPTURE_H
 #define PB_CAPTURE_H
@@ -16,7 +16,7 @@
 
 static struct {
     pthread_mutex_t lock;
-    unsigned number; /* of calls; those beyond CAPTURE_LINES are not kept */
+    unsigned number; /* of calls; lines beyond CAPTURE_LINES are not recorded */
     int priority[CAPTURE_LINES];
     char line[CAPTURE_LINES][2048];
 } captured = {.lock = PTHREAD_MUTEX_INITIALIZER};

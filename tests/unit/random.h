@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers that are the same in every run (splitmix64): a failure can be repeated. */
+/* The same numbers in every run (splitmix64), so that a failure can be reproduced. */
 #ifndef PB_RANDOM_H
 #define PB_RANDOM_H
 
@@ -19,12 +19,12 @@ static inline __u64 random_next(struct random *random) {
     return z ^ z >> 31;
 }
 
-/* 0 to limit - 1. */
+/* 0 to limit - 1 */
 static inline __u32 random_below(struct random *random, __u32 limit) {
     return (__u32)((random_next(random) >> 32) * limit >> 32);
 }
 
-/* True once in so many calls. */
+/* True in one of `times` calls, on average. */
 static inline bool random_once_in(struct random *random, __u32 times) {
     return random_below(random, times) == 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TAP, no more than these tests need. Include it in one file of a program: the
- * count of tests is static. Main thread only.
+ * The Test Anything Protocol, as far as these tests need it. To be included in one file of a
+ * program: the count of tests is static. Main thread only.
  */
 #ifndef PB_TAP_H
 #define PB_TAP_H
@@ -13,7 +13,7 @@
 
 static unsigned tap_number, tap_failed;
 
-/* More about the test before; a line break in it stays within the comment. */
+/* A diagnostic about the last test; a line break in it stays within the comment. */
 static inline __attribute__((format(printf, 1, 2))) void diag(const char *format, ...) {
     char text[4096];
     va_list arguments;
@@ -27,7 +27,7 @@ static inline __attribute__((format(printf, 1, 2))) void diag(const char *format
     printf("\n");
 }
 
-static inline bool tap_said(bool passed, const char *file, int line, const char *format,
+static inline bool tap_result(bool passed, const char *file, int line, const char *format,
                             va_list arguments) {
     printf("%sok %u - ", passed ? "" : "not ", ++tap_number);
     vprintf(format, arguments);
@@ -36,7 +36,7 @@ static inline bool tap_said(bool passed, const char *file, int line, const char 
         tap_failed++;
         diag("%s:%d", file, line);
     }
-    fflush(stdout); /* a crash must not take along what was said */
+    fflush(stdout); /* what was printed must survive a crash */
     return passed;
 }
 
@@ -45,7 +45,7 @@ static inline __attribute__((format(printf, 4, 5))) bool tap_ok(bool passed, con
     va_list arguments;
 
     va_start(arguments, format);
-    tap_said(passed, file, line, format, arguments);
+    tap_result(passed, file, line, format, arguments);
     va_end(arguments);
     return passed;
 }
@@ -57,7 +57,7 @@ static inline __attribute__((format(printf, 5, 6))) bool tap_is_u64(unsigned lon
     va_list arguments;
 
     va_start(arguments, format);
-    if (!tap_said(got == expected, file, line, format, arguments))
+    if (!tap_result(got == expected, file, line, format, arguments))
         diag("got %llu, expected %llu", got, expected);
     va_end(arguments);
     return got == expected;
@@ -71,18 +71,18 @@ static inline __attribute__((format(printf, 5, 6))) bool tap_is_text(const char 
     va_list arguments;
 
     va_start(arguments, format);
-    if (!tap_said(same, file, line, format, arguments))
+    if (!tap_result(same, file, line, format, arguments))
         diag("got \"%s\", expected \"%s\"", got ? got : "(NULL)", expected ? expected : "(NULL)");
     va_end(arguments);
     return same;
 }
 
-/* What follows the condition or the values is the promise checked, as for printf. */
+/* After the condition or the values: what is tested, as for printf. */
 #define ok(condition, ...)          tap_ok((condition), __FILE__, __LINE__, __VA_ARGS__)
 #define is_u64(got, expected, ...)  tap_is_u64((got), (expected), __FILE__, __LINE__, __VA_ARGS__)
 #define is_text(got, expected, ...) tap_is_text((got), (expected), __FILE__, __LINE__, __VA_ARGS__)
 
-/* The plan, and what main returns. */
+/* Prints the plan and returns the exit status. */
 static inline int tap_end(void) {
     printf("1..%u\n", tap_number);
     if (tap_failed)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Without memory: each allocation fails in turn, and nothing is lost, leaked or
- * half done. Run it under the leak sanitizer too.
+ * Out of memory: each allocation fails in turn. Packets are counted all the same, nothing leaks,
+ * outputs are unchanged. To be run with the leak sanitizer, too.
  *
- * Links: plugin/slots.c, plugin/ledger.c, plugin/selection.c, plugin/config.c.
- * LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap,--wrap=strdup,--wrap=strndup
+ * Links: libcore.la.
+ * LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap,--wrap=strdup,
+ * --wrap=strndup
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,17 +20,17 @@
 #include "slots.h"
 #include "tap.h"
 
-/* How many allocations from now on succeed; negative: all. */
-static int left = -1;
+/* How many more allocations succeed; negative: all. */
+static int allocations_left = -1;
 static bool failed;
 
 static bool has_memory(void) {
-    if (left == 0) {
+    if (allocations_left == 0) {
         failed = true;
         return false;
     }
-    if (left > 0)
-        left--;
+    if (allocations_left > 0)
+        allocations_left--;
     return true;
 }
 
@@ -70,28 +71,60 @@ char *__wrap_strndup(const char *text, size_t size) {
     return has_memory() ? __real_strndup(text, size) : NULL;
 }
 
-/* Only so many allocations succeed until memory_is_back. */
-static void memory_for(int allocations) {
-    left = allocations;
+/* This number of allocations succeeds; then all fail until memory_returns(). */
+static void memory_ends_after(int allocations) {
+    allocations_left = allocations;
     failed = false;
 }
 
-static void memory_is_back(void) {
-    left = -1;
+static void memory_returns(void) {
+    allocations_left = -1;
 }
 
 /* ---- */
 
 static void test_slots(void) {
     static struct pb_shared shared;
-    struct slots *const untouched = (struct slots *)&shared, *slots = untouched;
+    struct slots *const unchanged = (struct slots *)&shared, *slots = unchanged;
     int error;
 
-    memory_for(0);
+    memory_ends_after(0);
     error = slots_new(&slots, &shared, 16, 4);
-    memory_is_back();
-    ok(error == -ENOMEM && slots == untouched, "no slots: -ENOMEM, the output untouched");
-    is_u64(shared.tail, 0, "and nothing on the ring");
+    memory_returns();
+    ok(error == -ENOMEM && slots == unchanged, "slots_new: -ENOMEM, the output unchanged");
+    is_u64(shared.tail, 0, "and nothing is on the ring");
+}
+
+static void test_restore(void) {
+    static const struct ledger_policy policy = {.max_series = 2, .idle_timeout = ~0ull};
+    static struct pb_shared shared;
+    struct slots *const unchanged = (struct slots *)&shared, *restored = unchanged, *slots;
+    void *saved_slots = malloc(slots_saved_size(16, 4));
+    void *saved_ledger = malloc(ledger_saved_size(&policy, 1));
+    struct ledger *ledger, *empty;
+    int error;
+
+    if (!saved_slots || !saved_ledger || slots_new(&slots, &shared, 16, 4) ||
+        ledger_new(&ledger, "eth0", &policy) || ledger_new(&empty, "eth0", &policy))
+        abort();
+    slots_save(slots, saved_slots);
+    memory_ends_after(0);
+    error = slots_restore(&restored, &shared, 16, 4, saved_slots);
+    memory_returns();
+    ok(error == -ENOMEM && restored == unchanged, "slots_restore: -ENOMEM, the output unchanged");
+
+    ledger_select(ledger, PB_KEY(PB_TCP, 443));
+    ledger_save(ledger, saved_ledger);
+    memory_ends_after(0);
+    error = ledger_restore(empty, saved_ledger);
+    memory_returns();
+    ok(error == -ENOMEM && !ledger_is_active(empty, PB_KEY(PB_TCP, 443)),
+       "ledger_restore: -ENOMEM, the ledger unchanged");
+    slots_free(slots);
+    ledger_free(ledger);
+    ledger_free(empty);
+    free(saved_slots);
+    free(saved_ledger);
 }
 
 static void test_selection(void) {
@@ -99,24 +132,26 @@ static void test_selection(void) {
     struct selection *selection;
     char reason[64];
 
-    memory_for(0);
+    memory_ends_after(0);
     selection = selection_new();
-    memory_is_back();
-    ok(!selection, "no selection: NULL");
+    memory_returns();
+    ok(!selection, "selection_new: NULL");
 
     selection = selection_new();
     for (unsigned i = 0; i < 2; i++) {
         int allocations = 0, error, wrong = 0;
 
         do {
-            memory_for(allocations++);
+            memory_ends_after(allocations++);
             error = selection_add(selection, patterns[i], reason, sizeof(reason));
-            memory_is_back();
+            memory_returns();
             wrong += failed && (error != -ENOMEM || !selection_is_empty(selection));
         } while (failed);
-        ok(wrong == 0 && allocations > 2, "%s, at whichever allocation: -ENOMEM and no trace",
+        ok(wrong == 0 && allocations > 2,
+           "selection_add of %s, whichever allocation fails: -ENOMEM, the selection unchanged",
            patterns[i]);
-        ok(error == 0 && selection_wants(selection, "eth0"), "%s, with memory: taken", patterns[i]);
+        ok(error == 0 && selection_wants(selection, "eth0"),
+           "selection_add of %s, with memory: added", patterns[i]);
         selection_free(selection);
         selection = selection_new();
     }
@@ -130,44 +165,46 @@ static void test_config(void) {
     struct settings settings;
     int error;
 
-    memory_for(0);
+    memory_ends_after(0);
     error = config_defaults(&settings);
-    memory_is_back();
-    is_u64(-error, ENOMEM, "no settings: -ENOMEM");
+    memory_returns();
+    is_u64(-error, ENOMEM, "config_defaults: -ENOMEM");
     config_free(&settings);
 
     if (config_defaults(&settings))
         abort();
-    memory_for(0);
+    memory_ends_after(0);
     error = config_block(&settings, &block);
-    memory_is_back();
-    ok(error == -ENOMEM && selection_is_empty(settings.interfaces), "an Interface: -ENOMEM");
+    memory_returns();
+    ok(error == -ENOMEM && selection_is_empty(settings.interfaces),
+       "an Interface option: -ENOMEM, the selection unchanged");
     config_free(&settings);
 
     value = (oconfig_value_t){.value.number = 443, .type = OCONFIG_TYPE_NUMBER};
     item.key = (char *)"Port";
     if (config_defaults(&settings))
         abort();
-    memory_for(0);
+    memory_ends_after(0);
     error = config_block(&settings, &block);
-    memory_is_back();
-    ok(error == -ENOMEM && settings.ports_number == 0, "a Port: -ENOMEM");
+    memory_returns();
+    ok(error == -ENOMEM && settings.ports_number == 0,
+       "a Port option: -ENOMEM, the ports unchanged");
     config_free(&settings);
 }
 
-/* ---- the ledger: packets are counted, memory or not ---- */
+/* ---- the ledger: packets are counted without memory, too ---- */
 
 static __u64 sum;
-static unsigned words;
+static unsigned reports;
 
-static void on_say(void *context, const char *instance, const struct pb_counters *total) {
+static void on_report(void *context, const char *instance, const struct pb_counters *total) {
     (void)context;
     (void)instance;
     sum += total->rx_bytes;
-    words++;
+    reports++;
 }
 
-static void book_ports(struct ledger *ledger, __u32 ports, __u64 *all) {
+static void account_ports(struct ledger *ledger, __u32 ports, __u64 *all) {
     for (__u32 port = 0; port < ports; port++) {
         struct pb_counters delta = {.rx_bytes = 1009 + port, .rx_packets = 1};
 
@@ -178,27 +215,27 @@ static void book_ports(struct ledger *ledger, __u32 ports, __u64 *all) {
     ledger_update(ledger, 1);
 }
 
-static void say_all(struct ledger *ledger) {
+static void report_all(struct ledger *ledger) {
     for (int reads = 0; reads < 2; reads++) {
-        sum = words = 0;
-        ledger_report(ledger, on_say, NULL);
+        sum = reports = 0;
+        ledger_report(ledger, on_report, NULL);
     }
 }
 
 static void test_ledger(void) {
     static const struct ledger_policy policy = {
         .min_bytes = 0, .max_series = 1000, .idle_timeout = ~0ull};
-    struct ledger *const untouched = (struct ledger *)&sum, *ledger = untouched;
+    struct ledger *const unchanged = (struct ledger *)&sum, *ledger = unchanged;
     int allocations = 0, error, wrong = 0;
 
     do {
-        memory_for(allocations++);
+        memory_ends_after(allocations++);
         error = ledger_new(&ledger, "eth0", &policy);
-        memory_is_back();
-        wrong += failed && (error != -ENOMEM || ledger != untouched);
+        memory_returns();
+        wrong += failed && (error != -ENOMEM || ledger != unchanged);
     } while (failed);
     ok(wrong == 0 && allocations > 2,
-       "no ledger, at whichever allocation: -ENOMEM, the output untouched");
+       "ledger_new, whichever allocation fails: -ENOMEM, the output unchanged");
     ledger_free(ledger);
 
     wrong = 0;
@@ -208,47 +245,49 @@ static void test_ledger(void) {
 
         if (ledger_new(&ledger, "eth0", &policy))
             abort();
-        memory_for(allocations++);
-        book_ports(ledger, 100, &all);
-        memory_is_back();
+        memory_ends_after(allocations++);
+        account_ports(ledger, 100, &all);
+        memory_returns();
         if (failed)
-            book_ports(ledger, 100, &all); /* and life goes on */
-        say_all(ledger);
+            account_ports(ledger, 100, &all); /* and counting continues */
+        report_all(ledger);
         wrong += sum != all;
-        /* Once more, so that those count that could not be before. */
-        wrong += failed && words < 100;
+        /* The ports that were counted in other meanwhile have become series. */
+        wrong += failed && reports < 100;
         ledger_free(ledger);
     } while (failed);
     ok(wrong == 0 && allocations > 4,
-       "ports that find no memory are counted in other until there is some again");
+       "without memory for more series, ports are counted in other until there is");
 }
 
 static void test_ledger_policy(void) {
     static const struct ledger_policy policy = {.max_series = 2, .idle_timeout = ~0ull};
     struct pb_counters delta = {.rx_bytes = 101, .rx_packets = 1};
     struct ledger *ledger;
-    bool selected, listens;
+    bool selected, listening;
 
     if (ledger_new(&ledger, "eth0", &policy))
         abort();
-    memory_for(0);
+    memory_ends_after(0);
     selected = ledger_select(ledger, PB_KEY(PB_TCP, 443));
-    listens = ledger_listening(ledger, PB_KEY(PB_TCP, 22), 1);
+    listening = ledger_listening(ledger, PB_KEY(PB_TCP, 22), 1);
     ledger_account(ledger, PB_FIXED_SLOTS, PB_KEY(PB_TCP, 443), 101, &delta);
-    memory_is_back();
-    ok(!selected && !listens, "a selected or listening port that finds no memory is refused");
+    memory_returns();
+    ok(!selected && !listening,
+       "without memory a port cannot be selected or become a listening series");
     ledger_update(ledger, 1);
-    say_all(ledger);
-    ok(sum == 101 && words == 1, "its packets are in other");
+    report_all(ledger);
+    ok(sum == 101 && reports == 1, "its packets are counted in other");
     ok(ledger_select(ledger, PB_KEY(PB_TCP, 443)) &&
            ledger_listening(ledger, PB_KEY(PB_TCP, 22), 2) &&
            ledger_listening(ledger, PB_KEY(PB_TCP, 23), 2),
-       "when there is memory again it is taken, and the limit has not moved");
+       "with memory they can, and the failed attempts do not count against the limit");
     ledger_free(ledger);
 }
 
 int main(void) {
     test_slots();
+    test_restore();
     test_selection();
     test_config();
     test_ledger();
