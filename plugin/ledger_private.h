@@ -29,7 +29,7 @@ struct candidate {
 
 struct ledger {
     struct ledger_policy policy;
-    struct series fixed[PB_FIXED_SLOTS]; /* by slot; no limit applies, so "other" can take anything */
+    struct series fixed[PB_FIXED_SLOTS]; /* by slot; they always exist */
     struct series *ports;
     __u32 ports_number, ports_capacity;
     __u32 *port_index;    /* by key: 1 + its index in ports; 0: it never had a series */

@@ -28,7 +28,7 @@ static inline __attribute__((format(printf, 1, 2))) void diag(const char *format
 }
 
 static inline bool tap_result(bool passed, const char *file, int line, const char *format,
-                            va_list arguments) {
+                              va_list arguments) {
     printf("%sok %u - ", passed ? "" : "not ", ++tap_number);
     vprintf(format, arguments);
     printf("\n");
