@@ -52,7 +52,7 @@ static void complete_push(struct pb_shared *shared) {
 /*
  * A dynamic slot is on the ring, or in the table under the key that it was last allocated to, or
  * else it was unlinked. The ring is searched first: the classifier clears a cell only after it has
- * written the table, so a slot that it allocates meanwhile is found in one of them.
+ * written the table, so a slot that it allocates meanwhile is found in one of the two.
  */
 static void restore_dynamic(struct slots *slots) {
     struct pb_shared *shared = slots->shared;

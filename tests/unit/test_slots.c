@@ -3,7 +3,7 @@
  * User space's side of the slots, step by step: each scenario puts the steps of the classifier and
  * of a read into one exact order. test_slots_stress.c runs them in any order.
  *
- * Links: plugin/slots.c, plugin/slots_restore.c. Needs -pthread (simulation.h has a mutex).
+ * Links: plugin/slots.c. Needs -pthread (simulation.h has a mutex).
  */
 #include <errno.h>
 #include <stdint.h>
