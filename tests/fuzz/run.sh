@@ -16,7 +16,7 @@ declare -A sources=(
     [ports]='plugin/config.c plugin/selection.c -lm'
     [config]='plugin/config.c plugin/selection.c -lm'
     [selection]=plugin/selection.c
-    [netlink]='plugin/netlink.c -lmnl'
+    [netlink]='plugin/netlink.c plugin/array.c -lmnl'
 )
 
 work=$(mktemp -d)
