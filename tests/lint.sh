@@ -31,7 +31,9 @@ check() {
 # The build's own preprocessor flags, from its Makefile.
 flags=$(make -s -C "$PB_BUILD" print-flags)
 read -ra flags <<<"$flags"
-plugin=(plugin/*.c)
+shopt -s nullglob
+plugin=(plugin/*.c plugin/*/*.c)
+sources=({plugin,plugin/*,bpf}/*.[ch])
 units=(tests/unit/*.c tests/tools/*.c tests/packets/*.c tests/fuzz/*.c tests/bench/*.c)
 # The benchmark's skeletons are not there after a plain make.
 make -s -C "$PB_BUILD" bench-programs >/dev/null || exit 1
@@ -52,7 +54,7 @@ clang_tidy() {
     clang-tidy --quiet --warnings-as-errors='*' \
         --checks='-*,bugprone-*,clang-analyzer-*,performance-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-assignment-in-if-condition,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-bugprone-narrowing-conversions,-bugprone-implicit-widening-of-multiplication-result,-clang-analyzer-security.insecureAPI.strcpy,-clang-analyzer-valist.Uninitialized' \
         "${plugin[@]}" -- -std=gnu11 -isystem "$PB_BUILD/bpf" "${flags[@]}" 2>&1 |
-        grep -E '/plugin/[a-z_]+\.[ch]:[0-9]+:[0-9]+: (error|warning)' || true # not the generated skeleton
+        grep -E '/plugin/([a-z_]+/)?[a-z_]+\.[ch]:[0-9]+:[0-9]+: (error|warning)' || true # not the generated skeleton
 }
 
 check "gcc: no warning" gcc gcc compile gcc
@@ -62,7 +64,7 @@ check "cppcheck: nothing to say" cppcheck cppcheck cppcheck --quiet --error-exit
     --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
     "-DLIBBPF_OPTS(type,name,...)=struct type name = {__VA_ARGS__}" -I bpf -I plugin "${plugin[@]}"
 check "clang-format: nothing to change" clang-format clang-format clang-format --style="file:$style" --dry-run -Werror \
-    "${plugin[@]}" plugin/*.h bpf/*.[ch] "${units[@]}" tests/{unit,fuzz,bench}/*.h
+    "${sources[@]}" "${units[@]}" tests/{unit,fuzz,bench}/*.h
 check "shellcheck: nothing to say" shellcheck shellcheck shellcheck -x -S warning -P SCRIPTDIR "${scripts[@]}"
 echo "1..$number"
 exit $((failures > 0))

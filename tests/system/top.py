@@ -3,13 +3,13 @@
 For tests/system/top.sh:
 
     top.py put SOCKET             sends the commands on standard input to collectd's unixsock
-    top.py agrees COMMAND...      whether the JSON it prints has, within 25 %, the rates of
-                                  /sys/class/net/a0 over the same time (the exit status)
-    top.py holds EXPRESSION       about d, the last document on standard input; i(NAME, HOST)
-                                  is an interface of it
+    top.py agrees COMMAND...      exits with 0 if the JSON that COMMAND prints has the rates of
+                                  /sys/class/net/a0 over the same time, within 25 %
+    top.py holds EXPRESSION       exits with 0 if it is true of d, the last document on standard
+                                  input; i(NAME, HOST) is one of its interfaces
     top.py terminal SOCKET PROGRAM
-                                  on pseudo-terminals, with a daemon that is played here: TAP
-                                  lines without numbers
+                                  runs PROGRAM on pseudo-terminals with a simulated collectd at
+                                  SOCKET; prints TAP lines without numbers
 """
 import fcntl
 import json
@@ -26,13 +26,13 @@ import termios
 import threading
 import time
 
-PATIENCE = 120
+TIMEOUT = 120
 RATES = "rx_bytes", "rx_packets", "tx_bytes", "tx_packets"
 
 
 def put(path):
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT)
         connection.connect(path)
         stream = connection.makefile("rwb")
         for command in sys.stdin.buffer:
@@ -58,7 +58,7 @@ def agrees(command):
     for name, first, last in zip(RATES, before, after):
         expected = (last - first) / (ended - began)
         if a0.get(name) is None or expected == 0 or abs(a0[name] / expected - 1) > 0.25:
-            sys.exit(f"{name}: shown {a0.get(name)}, the interface's own {expected}")
+            sys.exit(f"{name}: shown {a0.get(name)}, by the interface counters {expected}")
 
 
 def holds(expression):
@@ -73,7 +73,7 @@ def holds(expression):
 # ---- terminals ----
 
 class Daemon:
-    """Answers as unixsock does, as long as it shall."""
+    """Simulates collectd's unixsock. mode: "answer", "hang", or bytes to reply with."""
 
     def __init__(self, path):
         self.path, self.mode = path, "answer"
@@ -141,8 +141,8 @@ class Terminal:
         return termios.tcgetattr(self.fd)[3] & (termios.ICANON | termios.ECHO)
 
     def wait(self, *patterns):
-        """Until they come, in this order; what came before is forgotten."""
-        end = time.monotonic() + PATIENCE
+        """Until the patterns occur in this order; drops the output before the last one."""
+        end = time.monotonic() + TIMEOUT
         for pattern in patterns:
             while not re.search(pattern, self.seen, re.S):
                 left = end - time.monotonic()
@@ -150,13 +150,13 @@ class Terminal:
                     return False
                 try:
                     self.seen += os.read(self.fd, 65536)
-                except OSError:  # it has ended
+                except OSError:  # the program has exited
                     return False
             self.seen = self.seen[re.search(pattern, self.seen, re.S).start():]
         return True
 
     def frame(self):
-        """The lines the latest table leaves of a full screen; None if it scrolls away."""
+        """The screen, full of @ before the last frame was drawn; None if that scrolls."""
         rows, columns = struct.unpack("HH4x", fcntl.ioctl(self.fd, termios.TIOCGWINSZ, bytes(8)))
         rows, columns = rows or 24, columns or 80
         cells = [["@"] * columns for _ in range(rows)]
@@ -165,14 +165,14 @@ class Terminal:
         for token in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|.", text, re.S):
             if token == "\x1b[H":
                 y = x = 0
-            elif token == "\x1b[K":  # the last column's character too, if it came just before
+            elif token == "\x1b[K":  # of a cursor behind the last column: that column
                 cells[y][min(x, columns - 1):] = " " * (columns - min(x, columns - 1))
             elif token == "\r":
                 x = 0
             elif token == "\n":
                 y += 1
             elif not token.startswith("\x1b"):
-                if x == columns:  # a full line wraps with what follows it
+                if x == columns:  # a full line wraps at the next character
                     y, x = y + 1, 0
                 if y < rows:
                     cells[y][x] = token
@@ -182,8 +182,8 @@ class Terminal:
         return ["".join(line) for line in cells]
 
     def end(self):
-        """How it ended: negative for a signal."""
-        end = time.monotonic() + PATIENCE
+        """Waits for the exit; its status, negative for a signal."""
+        end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
             if select.select([self.fd], [], [], 0.05)[0]:
                 try:
@@ -223,105 +223,106 @@ def shown(terminal):
 
 
 def screens(program):
-    """What is drawn, and where."""
+    """Frames, window sizes, signals."""
     t = Terminal(30, 90, program)
     ok(t.wait(rb"\x1b\[\?1049h", FRAME) and not t.modes(),
-       "a terminal: a screen of its own, no echo")
-    ok(fits(t) and shown(t) > 9, "the table fits, with as many ports as there is room for")
+       "a terminal: the alternate screen, no echo")
+    ok(fits(t) and shown(t) > 9, "the table fills the window and fits")
     ok(any(x.endswith("#--------") for x in t.frame()),
-       "the busiest port's bar goes to the last column")
+       "the busiest port's bar extends to the last column")
     for rows, columns in (12, 50), (14, 20), (8, 20), (2, 63), (1, 3), (0, 0):
         t.seen = b""
         t.resize(t.fd, rows, columns)
-        ok(t.wait(FRAME) and fits(t), f"{columns} columns, {rows} lines: drawn anew, in its room")
-    ok(shown(t) > 2, "where a terminal has no size: 80 columns, 24 lines")
+        ok(t.wait(FRAME) and fits(t), f"{columns} columns, {rows} lines: redrawn to fit")
+    ok(shown(t) > 2, "a terminal of unknown size: 80 columns, 24 lines")
     os.kill(t.pid, signal.SIGTERM)
-    ok(t.end() == -signal.SIGTERM and t.restored(), "SIGTERM ends it, the screen is restored")
+    ok(t.end() == -signal.SIGTERM and t.restored(), "SIGTERM ends it, the terminal is restored")
 
-    for number, name in (signal.SIGINT, "Ctrl-C"), (signal.SIGHUP, "a hang-up"):
+    for number, name in (signal.SIGINT, "Ctrl-C"), (signal.SIGHUP, "SIGHUP"):
         t = Terminal(30, 90, program)
         t.wait(FRAME)
         os.kill(t.pid, number)
-        ok(t.end() == -number and t.restored(), name + " too")
+        ok(t.end() == -number and t.restored(), name + ": the same")
 
     t = Terminal(24, 80, program[:-1] + ["1"], TERM="dumb")
     ok(t.wait(rb"-- .*-- .*sum") and b"\x1b" not in t.seen, "TERM=dumb: no escape sequence")
     os.kill(t.pid, signal.SIGTERM)
     t.end()
 
-    # As after ssh -t: nobody is there who could continue it.
+    # As with ssh -t: an orphaned process group is not stopped.
     t = Terminal(30, 90, program)
     t.wait(FRAME)
     os.write(t.fd, b"\x1a")
-    ok(t.wait(rb"\x1b\[\?1049l", rb"\x1b\[\?1049h", FRAME), "Ctrl-Z without a shell: it goes on")
+    ok(t.wait(rb"\x1b\[\?1049l", rb"\x1b\[\?1049h", FRAME), "Ctrl-Z without a shell: it continues")
     os.write(t.fd, b"q")
-    ok(t.end() == 0 and t.restored(), "and q ends it")
+    ok(t.end() == 0 and t.restored(), "q ends it")
 
 
 def jobs(program):
-    """Beside a shell. It outlives the program, so that the terminal's modes can be seen."""
+    """Job control, under a shell, which keeps the terminal open when the program has ended."""
     t = Terminal(30, 90, ["/bin/bash", "--norc", "--noprofile", "--noediting", "-i"], PS1="next: ")
     os.write(t.fd, " ".join(program).encode() + b"\n")
     t.wait(rb"\x1b\[\?1049h", FRAME)
     os.write(t.fd, b"\x1a")
     ok(t.wait(rb"\x1b\[\?1049l", rb"Stopped.*next: ") and t.modes() == COOKED,
-       "Ctrl-Z gives the terminal back")
+       "Ctrl-Z restores the terminal and stops it")
     t.seen = b""
     os.write(t.fd, b"bg\n")
     state = b"Running"
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while state == b"Running" and b"\x1b" not in t.seen and time.monotonic() < end:
         t.seen = b""
         os.write(t.fd, b"jobs\n")
         t.wait(rb"(Running|Stopped).*next: ")
         state = b"Stopped" if b"Stopped" in t.seen else b"Running"
     ok(state == b"Stopped" and b"\x1b" not in t.seen and t.modes() == COOKED,
-       "in the background it leaves it alone")
+       "bg: it is stopped and does not touch the terminal")
     os.write(t.fd, b"fg\n")
-    ok(t.wait(rb"\x1b\[\?1049h", FRAME) and not t.modes(), "fg: it takes it again")
+    ok(t.wait(rb"\x1b\[\?1049h", FRAME) and not t.modes(), "fg: it takes the terminal again")
     os.write(t.fd, b"\x1a")
     t.wait(rb"\x1b\[\?1049l", rb"Stopped.*next: ")
     os.write(t.fd, b"fg\n")
-    ok(t.wait(rb"\x1b\[\?1049h", FRAME), "and once more")
+    ok(t.wait(rb"\x1b\[\?1049h", FRAME), "Ctrl-Z and fg once more")
     os.write(t.fd, b"xq")
     t.wait(rb"\x1b\[\?1049l", rb"next: ")
     os.write(t.fd, b"echo ended $?\n")
-    ok(t.wait(rb"ended 0") and t.modes() == COOKED, "q ends it, the modes are as before")
+    ok(t.wait(rb"ended 0") and t.modes() == COOKED, "q ends it, the terminal modes are restored")
     os.write(t.fd, b"exit\n")
     t.end()
 
 
-def silence(program, daemon):
+def failures(program, daemon):
     t = Terminal(24, 300, program)
     t.wait(FRAME)
     daemon.close()
-    ok(t.wait(rb"\x1b\[H\x1b\[Kno answer since [^\n]*LoadPlugin unixsock.*\x1b\[H") and shown(t),
-       "collectd ends: said, and the table stays")
+    ok(t.wait(rb"\x1b\[H\x1b\[Kno response since [^\n]*LoadPlugin unixsock.*\x1b\[H") and shown(t),
+       "collectd ends: shown, and the table stays")
     daemon.mode = b"3 Values\nnothing\n\n\n"
     daemon.listen()
-    ok(t.wait(rb"\x1b\[H\x1b\[Kno answer since [^\n]*Protocol error.*\x1b\[H") and shown(t),
-       "it talks nonsense: the same")
+    ok(t.wait(rb"\x1b\[H\x1b\[Kno response since [^\n]*Protocol error.*\x1b\[H") and shown(t),
+       "an invalid reply: the same")
     daemon.mode = "answer"
     t.seen = b""
-    ok(t.wait(rb"\x1b\[H\x1b\[Ktc_portbytes [^\n]*\n.*\x1b\[H"), "collectd is back: it goes on")
+    ok(t.wait(rb"\x1b\[H\x1b\[Ktc_portbytes [^\n]*\n.*\x1b\[H"),
+       "collectd is back: the status is normal again")
     daemon.mode = "hang"
     time.sleep(2)
     os.kill(t.pid, signal.SIGTERM)
-    ok(t.end() == -signal.SIGTERM and t.restored(), "it ends also while collectd doesn't answer")
+    ok(t.end() == -signal.SIGTERM and t.restored(), "SIGTERM ends it while collectd hangs")
 
 
 def terminal(path, program):
     hung = Daemon(path + "-hung")
     hung.mode = "hang"
-    waits = subprocess.Popen([program, "--socket", hung.path, "--once"], stderr=subprocess.PIPE)
+    query = subprocess.Popen([program, "--socket", hung.path, "--once"], stderr=subprocess.PIPE)
     daemon = Daemon(path)
     command = [program, "--socket", path, "--interval"]
     screens(command + ["3600"])
     jobs(command + ["3600"])
-    silence(command + ["1"], daemon)
+    failures(command + ["1"], daemon)
     daemon.close()
-    said = waits.communicate(timeout=PATIENCE)[1]
-    ok(waits.returncode == 1 and b"timed out" in said, "a collectd that hangs is given up")
+    errors = query.communicate(timeout=TIMEOUT)[1]
+    ok(query.returncode == 1 and b"timed out" in errors, "a query of a hanging collectd times out")
     hung.close()
 
 
