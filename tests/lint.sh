@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# What compilers and linters say. TAP. PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
+# What compilers and linters say, and the shape of the code: no cycles, no file over 400 lines. TAP.
+# PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
 set -uo pipefail
 style=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.clang-format # not copied to PB_SOURCE
 cd "$PB_SOURCE" || exit 1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 number=0
 failures=0
 
@@ -57,6 +60,57 @@ clang_tidy() {
         grep -E '/plugin/([a-z_]+/)?[a-z_]+\.[ch]:[0-9]+:[0-9]+: (error|warning)' || true # not the generated skeleton
 }
 
+# Module names, "USER USED" a line. A module is NAME.c with NAME.h. Headers are looked up as by the
+# preprocessor: in the directory of the file, then -Ibpf -Iplugin; others are not ours.
+include_edges() {
+    local file header directory
+    for file in "${sources[@]}"; do
+        while read -r header; do
+            for directory in "${file%/*}" bpf plugin; do
+                [ -f "$directory/$header" ] || continue
+                header=$(realpath --relative-to=. "$directory/$header")
+                [ "${file%.[ch]}" = "${header%.[ch]}" ] || echo "${file%.[ch]} ${header%.[ch]}"
+                break
+            done
+        done < <(sed -n 's/^[ \t]*#[ \t]*include[ \t]*[<"]\([^>"]*\)[>"].*/\1/p' "$file")
+    done
+}
+
+# The same by the symbols that the built objects define and refer to.
+symbol_edges() {
+    local file objects=()
+    for file in "${plugin[@]}"; do
+        case $file in
+        plugin/top/*) [ ! -e "$PB_BUILD/tc_portbytes-top" ] || objects+=("${file%.c}.o") ;;
+        *) objects+=("${file%/*}/.libs/$(basename "$file" .c).o") ;; # libtool's
+        esac
+    done
+    (cd "$PB_BUILD" && nm -Ag "${objects[@]}") | awk -F '[: ]+' '
+        { sub(/\.libs\//, "", $1); sub(/\.o$/, "", $1) }
+        NF == 3 { users[$3] = users[$3] " " $1 }
+        NF == 4 { definer[$4] = $1 }
+        END {
+            for (symbol in definer) {
+                number = split(users[symbol], user, " ")
+                for (i = 1; i <= number; i++)
+                    if (user[i] != definer[symbol])
+                        print user[i], definer[symbol]
+            }
+        }'
+}
+
+# no_cycle FUNCTION: quiet, or the members of each cycle of the graph that the function prints
+no_cycle() {
+    "$1" | sort -u >"$work/edges"
+    [ -s "$work/edges" ] || echo "$1 found nothing"
+    { tsort "$work/edges" >/dev/null; } 2>&1 |
+        sed 's/^tsort: //; s/.*: input contains a loop:/cycle:/'
+}
+
+too_long() {
+    wc -l "${sources[@]}" | awk '$1 > 400 && $2 != "total" { print $2 ": " $1 " lines" }'
+}
+
 check "gcc: no warning" gcc gcc compile gcc
 check "clang: no warning" clang clang compile clang
 check "clang-tidy: nothing to say" clang-tidy clang-tidy clang_tidy
@@ -65,6 +119,9 @@ check "cppcheck: nothing to say" cppcheck cppcheck cppcheck --quiet --error-exit
     "-DLIBBPF_OPTS(type,name,...)=struct type name = {__VA_ARGS__}" -I bpf -I plugin "${plugin[@]}"
 check "clang-format: nothing to change" clang-format clang-format clang-format --style="file:$style" --dry-run -Werror \
     "${sources[@]}" "${units[@]}" tests/{unit,fuzz,bench}/*.h
+check "the include graph has no cycle" tsort coreutils no_cycle include_edges
+check "the symbol graph has no cycle" nm binutils no_cycle symbol_edges
+check "no file over 400 lines" wc coreutils too_long
 check "shellcheck: nothing to say" shellcheck shellcheck shellcheck -x -S warning -P SCRIPTDIR "${scripts[@]}"
 echo "1..$number"
 exit $((failures > 0))
