@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A block as collectd's parser could hand it over: any options, with any values and
- * children, in two blocks. Whatever it is, settings are within their limits, and a refusal
- * is one line.
+ * Two blocks as collectd's parser may pass them: any options, with any values and children.
+ * Whatever they are, the settings are within their limits, and a refusal is one line of the log.
  */
 #include "fuzz.h"
 
@@ -17,18 +16,18 @@
 #define ITEMS  12
 #define VALUES 4
 
-/* The system's looks into files at each call. */
+/* Replaces libc's, which reads files at each call. */
 struct servent *getservbyname(const char *name, const char *protocol) {
     (void)name, (void)protocol;
     return NULL;
 }
 
-/* Those that the plugin knows come up more often than by chance. */
+/* The options of the plugin are chosen more often than by chance. */
 static char *take_key(struct input *input) {
-    static const char *const keys[] = {"Interface",      "IgnoreSelected", "Direction",
-                                       "CountBy",        "MaxPorts",       "FoldEphemeral",
-                                       "MinBytes",       "Port",           "DynamicPorts",
-                                       "ListeningPorts", "TopPorts",       "IdleTimeout"};
+    static const char *const keys[] = {"Interface",    "IgnoreSelected", "Direction", "CountBy",
+                                       "MaxPorts",     "FoldEphemeral",  "MinBytes",  "Port",
+                                       "DynamicPorts", "ListeningPorts", "TopPorts",  "IdleTimeout",
+                                       "Persist",      "StandardTypes"};
     unsigned which = take(input);
     char *key;
 
@@ -38,7 +37,7 @@ static char *take_key(struct input *input) {
         return key;
     }
     key = take_text(input, 300);
-    for (char *c = key; *c; c++) /* collectd's parser knows no others */
+    for (char *c = key; *c; c++) /* the only characters that collectd's parser accepts */
         if (!isalnum((unsigned char)*c))
             *c = '_';
     return key;
@@ -52,7 +51,7 @@ static void take_value(struct input *input, oconfig_value_t *value) {
         value->type = OCONFIG_TYPE_STRING;
         value->value.string = take_text(input, 300);
         break;
-    case 1: /* any double, infinity and NaN too */
+    case 1: /* any double, including infinity and NaN */
         value->type = OCONFIG_TYPE_NUMBER;
         for (size_t i = 0; i < sizeof(number); i++)
             ((uint8_t *)&number)[i] = (uint8_t)take(input);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the fuzz targets share. Include it in one file of a program: it defines pb_log. */
+/* Shared by the fuzz targets. Include it in one file of a program: it defines pb_log. */
 #ifndef PB_FUZZ_H
 #define PB_FUZZ_H
 
@@ -15,16 +15,16 @@
 /* libFuzzer's. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A promise that does not hold: libFuzzer keeps the input. */
+/* An assertion; libFuzzer stores the input that violates it. */
 #define must(condition)                                                                            \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                \
+            fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #condition);              \
             abort();                                                                               \
         }                                                                                          \
     } while (0)
 
-/* Lines logged since it was last set to 0. Each must be one line and whole. */
+/* Lines logged since it was last reset. None may contain a newline or be truncated. */
 static unsigned fuzz_lines;
 
 void pb_log(int priority, const char *format, ...) {
@@ -36,12 +36,12 @@ void pb_log(int priority, const char *format, ...) {
     va_start(arguments, format);
     length = vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
-    must(length > 0 && length < 1024); /* the plugin's own limit */
+    must(length > 0 && length < 1024); /* the size of the plugin's buffer */
     must(!strchr(line, '\n'));
     fuzz_lines++;
 }
 
-/* ---- the input, taken piece by piece; behind its end there are zeros ---- */
+/* ---- the input, consumed from its begin; followed by zeros ---- */
 
 struct input {
     const uint8_t *data;
@@ -55,12 +55,12 @@ static inline unsigned take(struct input *input) {
     return *input->data++;
 }
 
-/* Up to the next zero or so many bytes, as a string of its own on the heap. */
-static inline char *take_text(struct input *input, size_t most) {
+/* The bytes up to the next zero, at most `max`, as a string. The caller frees it. */
+static inline char *take_text(struct input *input, size_t max) {
     size_t length = 0;
     char *text;
 
-    while (length < most && length < input->left && input->data[length])
+    while (length < max && length < input->left && input->data[length])
         length++;
     text = malloc(length + 1);
     must(text);
@@ -69,7 +69,7 @@ static inline char *take_text(struct input *input, size_t most) {
     text[length] = 0;
     input->data += length;
     input->left -= length;
-    if (input->left) { /* the zero, too */
+    if (input->left) { /* skip the zero */
         input->data++;
         input->left--;
     }

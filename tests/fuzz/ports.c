@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The value of Port, as text or as one or two numbers. What is taken is what another
- * reader of the same text finds, what is refused is so in one line and selects nothing.
+ * The value of Port, as text or as one or two numbers. An accepted value selects the ports that an
+ * independent parser finds in it. A refused one selects nothing and is logged in one line.
  */
 #include "fuzz.h"
 
@@ -14,7 +14,7 @@
 #include "config.h"
 #include "tc_portbytes.h"
 
-/* A service or two, without the files that the system looks into at each call. */
+/* Replaces libc's, which reads files at each call. Two services, one with a slash in its name. */
 struct servent *getservbyname(const char *name, const char *protocol) {
     static struct servent service;
 
@@ -26,7 +26,7 @@ struct servent *getservbyname(const char *name, const char *protocol) {
     return &service;
 }
 
-/* Another reader: digits to a number, 0 for what is no port. */
+/* The independent parser: a port number, 0 if there is none. */
 static unsigned port_of(const char *text, size_t length) {
     unsigned port = 0;
 
@@ -40,7 +40,7 @@ static unsigned port_of(const char *text, size_t length) {
     return port;
 }
 
-/* How many keys this text selects, the first of them in key; 0: refused. */
+/* The number of keys that the text selects and the first of them; 0: it must be refused. */
 static unsigned keys_of(const char *text, unsigned *key) {
     static const char *const names[] = {"tcp/", "udp/", "sctp/"};
     unsigned first, last, transports = 2;
@@ -108,7 +108,7 @@ static void numbers(const uint8_t *data, size_t size) {
     first = values[0].value.number;
     last = number == 2 ? -values[1].value.number : first;
     if (error)
-        /* Refused: no whole port numbers, or in this order, or too many. */
+        /* Refused: not two port numbers in ascending order, or too many. */
         must(!(first >= 1 && first <= last && last <= 65535 && first == (unsigned)first &&
                last == (unsigned)last && 2 * (last - first + 1) <= 4096));
     else

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Patterns and names of interfaces. A plain name is itself and nothing else, a regular
- * expression is what regcomp says, and the inverted selection is the opposite.
+ * Patterns and names of interfaces. A plain name matches itself only, a regular expression as by
+ * regcomp(3), and an inverted selection is the opposite.
  *
- * Repeated groups are left out: how much memory and time "((x{99}){99}){99}" takes is
- * between glibc and the operator who writes it.
+ * Repetitions are left out: glibc needs excessive memory and time for "((x{99}){99}){99}", which
+ * is no fault of the plugin.
  */
 #include "fuzz.h"
 
@@ -15,7 +15,7 @@
 
 #define PATTERNS 4
 
-/* Another reader. -1: refused. */
+/* The expected result; -1: the pattern must be refused. */
 static int matches(const char *pattern, const char *name) {
     size_t length = strlen(pattern);
     regex_t regex;
@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct selection *selection = selection_new();
     struct input input = {data, size};
     char *name = take_text(&input, 15), *first = NULL;
-    bool any = false, taken = false;
+    bool any = false, accepted = false;
 
     must(selection);
     for (int i = 0; i < PATTERNS && input.left; i++) {
@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         error = selection_add(selection, pattern, reason, sizeof(reason));
         must(error == (match < 0 ? -EINVAL : 0));
         must(!error == !reason[0]);
-        taken |= !error;
+        accepted |= !error;
         any |= match > 0;
         if (!error && !first &&
             (pattern[0] != '/' || strlen(pattern) < 3 || pattern[strlen(pattern) - 1] != '/'))
@@ -65,8 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         else
             free(pattern);
     }
-    must(selection_is_empty(selection) == !taken);
-    must(selection_wants(selection, name) == (any || !taken));
+    must(selection_is_empty(selection) == !accepted);
+    must(selection_wants(selection, name) == (any || !accepted));
     must(first ? !strcmp(selection_name(selection, 0), first) : !selection_name(selection, 0));
     selection_invert(selection, true);
     must(selection_wants(selection, name) == !any);

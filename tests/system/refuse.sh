@@ -12,11 +12,11 @@ refused 'CountBy "port"' CountBy '"port"' local remote destination source lower
 refused 'MaxPorts 0' MaxPorts 0 16 32768
 refused 'MaxPorts 32769' MaxPorts 32769 16 32768
 refused 'MaxPorts "many"' MaxPorts many 16 32768
-refused 'MinBytes -1' MinBytes -1 'whole number'
+refused 'MinBytes -1' MinBytes -1 'an integer from 0'
 refused 'Interface "/eth(/"' Interface '/eth(/' 'regular expression'
 refused 'Interface ""' Interface '""'
 refused 'FoldEphemeral "maybe"' FoldEphemeral maybe 'true or false'
-refused 'Colour "blue"' Colour 'Interface, IgnoreSelected, Direction'
+refused 'Colour "blue"' 'unknown option Colour' 'Interface, IgnoreSelected, Direction'
 refused 'MaxPorts 64; MaxPorts 65' MaxPorts 65 once
 
 # Without privileges the daemon goes on, and the read is not called.

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The configuration: right values are taken, wrong ones refused with one line of
- * the log that names option, value and what is allowed.
+ * The configuration: valid values are applied, invalid ones refused with one line of the log that
+ * has the option, the value and what is expected.
  *
- * To add an option: a row per right value in `right`, its kind in `kinds`, and a
- * row per value out of its range in `wrong`. The mistakes that can be made with any
- * option are made with each of `kinds`.
+ * To add an option: a row per valid value in `valid`, its kind in `kinds`, and a row per value out
+ * of its range in `invalid`. The mistakes that any option allows are made with each of `kinds`.
  *
- * Links: plugin/config.c, plugin/selection.c. Needs -lm.
+ * Links: plugin/config.c, plugin/port_range.c, plugin/selection.c. Needs -lm.
  */
 #include <errno.h>
 #include <math.h>
@@ -21,7 +20,7 @@
 #include "tap.h"
 #include "tc_portbytes.h"
 
-/* ---- collectd's parsed configuration, by hand ---- */
+/* ---- collectd's parsed configuration ---- */
 
 #define TEXT(s)                                                                                    \
     { .value.string = (char *)(s), .type = OCONFIG_TYPE_STRING }
@@ -74,14 +73,14 @@ static void defaults(struct settings *settings) {
     capture_clear();
 }
 
-/* ---- what is taken ---- */
+/* ---- valid values ---- */
 
 static void test_defaults(void) {
     struct settings settings;
 
     memset(&settings, 0xff, sizeof(settings));
-    is_u64(config_defaults(&settings), 0, "there are defaults");
-    ok(selection_is_empty(settings.interfaces), "Interface: none, so all");
+    is_u64(config_defaults(&settings), 0, "config_defaults succeeds");
+    ok(selection_is_empty(settings.interfaces), "Interface: none, which selects all");
     ok(settings.ingress && settings.egress, "Direction: both");
     is_u64(settings.count_by, COUNT_LOCAL, "CountBy: local");
     is_u64(settings.max_ports, 512, "MaxPorts: 512");
@@ -96,7 +95,7 @@ static void test_defaults(void) {
     ok(!settings.standard_types, "StandardTypes: false");
     is_u64(settings.given, 0, "no option is given");
     config_free(&settings);
-    ok(!settings.interfaces && !settings.ports, "freed settings hold nothing");
+    ok(!settings.interfaces && !settings.ports, "freed settings own nothing");
     config_free(&settings);
     ok(true, "and may be freed again");
 }
@@ -106,11 +105,11 @@ static void test_empty_block(void) {
 
     defaults(&settings);
     ok(read_block(&settings, NULL, 0) == 0 && captured.number == 0 && settings.max_ports == 512,
-       "an empty block is fine and changes nothing");
+       "an empty block is valid and changes nothing");
     config_free(&settings);
 }
 
-/* The settings as numbers, so that "this one and no other" can be asked. */
+/* The settings as numbers, to check that an option changes one of them and no other. */
 enum field {
     INGRESS,
     EGRESS,
@@ -152,12 +151,12 @@ static bool same_fields(const struct settings *settings, const __u64 expected[FI
     return !memcmp(fields, expected, sizeof(fields));
 }
 
-/* A line, the field that it sets, to what. */
+/* A line, the field that it sets, and its value. */
 static const struct {
     struct line line;
     enum field field;
     __u64 value;
-} right[] = {
+} valid[] = {
     {LINE("Direction", TEXT("both")), INGRESS, true},
     {LINE("Direction", TEXT("both")), EGRESS, true},
     {LINE("Direction", TEXT("ingress")), EGRESS, false},
@@ -196,7 +195,7 @@ static const struct {
     {LINE("countBY", TEXT("remote")), COUNT_BY, COUNT_REMOTE},
 };
 
-/* A line as the operator wrote it, or how the log should show its values. */
+/* The values of a line as the log should show them. */
 static const char *values_text(const struct line *line) {
     static char text[512];
     size_t used = 0;
@@ -219,21 +218,21 @@ static const char *values_text(const struct line *line) {
         else
             used += snprintf(text + used, sizeof(text) - used, "%s%g", space, value->value.number);
     }
-    return line->values_num ? text : "nothing";
+    return line->values_num ? text : "no value";
 }
 
-static void test_right(void) {
-    for (unsigned i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+static void test_valid(void) {
+    for (unsigned i = 0; i < sizeof(valid) / sizeof(valid[0]); i++) {
         __u64 expected[FIELDS];
         struct settings settings;
 
         memcpy(expected, default_fields, sizeof(expected));
-        expected[right[i].field] = right[i].value;
+        expected[valid[i].field] = valid[i].value;
         defaults(&settings);
-        ok(read_block(&settings, &right[i].line, 1) == 0 && captured.number == 0 &&
+        ok(read_block(&settings, &valid[i].line, 1) == 0 && captured.number == 0 &&
                same_fields(&settings, expected),
-           "%s %s is taken and changes its setting only", right[i].line.key,
-           values_text(&right[i].line));
+           "%s %s changes its setting and no other", valid[i].line.key,
+           values_text(&valid[i].line));
         config_free(&settings);
     }
 }
@@ -250,11 +249,11 @@ static void test_interfaces(void) {
 
     defaults(&settings);
     ok(read_block(&settings, lines, 3) == 0 && captured.number == 0,
-       "Interface may be given several times, in any case");
+       "Interface may be given several times, in upper or lower case");
     ok(selection_wants(settings.interfaces, "eth0") &&
            selection_wants(settings.interfaces, "wg7") &&
            !selection_wants(settings.interfaces, "tun0"),
-       "names and expressions are what is wanted");
+       "names and expressions select interfaces");
     ok(read_block(&settings, more, 2) == 0 && captured.number == 0, "also in a second block");
     ok(!selection_wants(settings.interfaces, "eth0") &&
            !selection_wants(settings.interfaces, "tun0") &&
@@ -285,7 +284,7 @@ static void test_many(void) {
     defaults(&settings);
     ok(read_block(&settings, first, 3) == 0 && read_block(&settings, second, 2) == 0 &&
            captured.number == 0 && same_fields(&settings, expected),
-       "different options in two blocks add up");
+       "options of two blocks are combined");
     config_free(&settings);
 }
 
@@ -298,26 +297,26 @@ static bool has_port(const struct settings *settings, __u32 key) {
     return false;
 }
 
-/* What a Port selects: ports first to last of these transports. */
+/* A value of Port, and the ports and transports that it selects. */
 static const struct {
     oconfig_value_t value;
     __u32 first, last;
     bool tcp, udp, sctp;
     const char *promise;
 } ports[] = {
-    {NUMBER(443), 443, 443, true, true, false, "a number is that port of TCP and UDP"},
+    {NUMBER(443), 443, 443, true, true, false, "a number is a port of TCP and of UDP"},
     {NUMBER(1), 1, 1, true, true, false, "the first port"},
     {NUMBER(65535), 65535, 65535, true, true, false, "the last port"},
     {TEXT("443"), 443, 443, true, true, false, "a number in quotes is the same"},
-    {TEXT("0443"), 443, 443, true, true, false, "and decimal, whatever it begins with"},
-    {TEXT("8000-8003"), 8000, 8003, true, true, false, "a range is all of its ports"},
-    {TEXT("80-80"), 80, 80, true, true, false, "be it of one port"},
-    {TEXT("tcp/443"), 443, 443, true, false, false, "tcp/ is TCP alone"},
-    {TEXT("udp/53"), 53, 53, false, true, false, "udp/ is UDP alone"},
-    {TEXT("sctp/36412"), 36412, 36412, false, false, true, "sctp/ is SCTP alone"},
-    {TEXT("TCP/443"), 443, 443, true, false, false, "in any case"},
+    {TEXT("0443"), 443, 443, true, true, false, "it is decimal, with a leading zero too"},
+    {TEXT("8000-8003"), 8000, 8003, true, true, false, "a range includes its ends"},
+    {TEXT("80-80"), 80, 80, true, true, false, "a range may be one port"},
+    {TEXT("tcp/443"), 443, 443, true, false, false, "tcp/ is TCP only"},
+    {TEXT("udp/53"), 53, 53, false, true, false, "udp/ is UDP only"},
+    {TEXT("sctp/36412"), 36412, 36412, false, false, true, "sctp/ is SCTP only"},
+    {TEXT("TCP/443"), 443, 443, true, false, false, "in upper case"},
     {TEXT("udp/8000-8003"), 8000, 8003, false, true, false, "a range of one transport"},
-    {TEXT("sctp/65534-65535"), 65534, 65535, false, false, true, "up to the very last"},
+    {TEXT("sctp/65534-65535"), 65534, 65535, false, false, true, "up to the last port"},
 };
 
 static void test_port(void) {
@@ -347,22 +346,22 @@ static void test_port_service(void) {
     struct settings settings;
 
     if (!getservbyname("domain", "tcp") || !getservbyname("domain", "udp")) {
-        ok(true, "Port: a service # SKIP there is no /etc/services");
+        ok(true, "Port: a service # SKIP no /etc/services");
         return;
     }
     defaults(&settings);
     ok(read_block(&settings, &line, 1) == 0 && settings.ports_number == 2 &&
            has_port(&settings, PB_KEY(PB_TCP, 53)) && has_port(&settings, PB_KEY(PB_UDP, 53)),
-       "Port: a service is its port, of TCP and UDP");
+       "Port: a service name is its port of TCP and UDP");
     config_free(&settings);
     defaults(&settings);
     ok(read_block(&settings, &tcp, 1) == 0 && settings.ports_number == 1 &&
            has_port(&settings, PB_KEY(PB_TCP, 53)),
-       "Port: a service of one transport");
+       "Port: a service name of one transport");
     config_free(&settings);
 }
 
-static void test_ports_add_up(void) {
+static void test_ports_combined(void) {
     static const struct line first[] = {LINE("Port", NUMBER(443)), LINE("port", TEXT("udp/443")),
                                         LINE("Port", TEXT("440-445")), LINE("Port", NUMBER(443))};
     static const struct line second[] = {LINE("Port", TEXT("sctp/443")),
@@ -371,13 +370,13 @@ static void test_ports_add_up(void) {
 
     defaults(&settings);
     ok(read_block(&settings, first, 4) == 0 && settings.ports_number == 12,
-       "Port may be given several times; a port given twice is one");
+       "Port may be given several times; duplicates are removed");
     ok(read_block(&settings, second, 2) == 0 && settings.ports_number == 14,
        "also in a second block");
     config_free(&settings);
 }
 
-static void test_ports_most(void) {
+static void test_ports_max(void) {
     static const struct line all[] = {LINE("Port", TEXT("tcp/1-4096")),
                                       LINE("Port", TEXT("tcp/1-4096")),
                                       LINE("Port", TEXT("tcp/4097"))};
@@ -386,64 +385,69 @@ static void test_ports_most(void) {
     defaults(&settings);
     ok(read_block(&settings, all, 1) == 0 && settings.ports_number == 4096 && captured.number == 0,
        "4096 ports may be selected");
-    ok(read_block(&settings, all + 1, 1) == 0 && captured.number == 0, "and given again");
+    ok(read_block(&settings, all + 1, 1) == 0 && captured.number == 0, "and selected again");
     ok(read_block(&settings, all + 2, 1) == -EINVAL && captured.number == 1 &&
            strstr(captured.line[0], "Port") && strstr(captured.line[0], "\"tcp/4097\"") &&
            strstr(captured.line[0], "4096"),
-       "one more is refused, in a line that says how many are allowed");
+       "one more is refused with the maximum");
     config_free(&settings);
 }
 
-/* ---- options that depend on others ---- */
+/* ---- options whose default depends on others ---- */
 
 static const struct {
     struct line lines[3];
-    int number, first_block; /* so many of the lines are in a block of their own */
+    int number, first_block; /* lines, and how many of them are in a block of their own */
     bool dynamic, listening;
     const char *promise;
 } depending[] = {
-    {{LINE("MaxPorts", NUMBER(16))}, 1, 0, true, true, "without Port, busy and listening ports"},
-    {{LINE("Port", NUMBER(443))}, 1, 0, false, false, "with Port, only those"},
+    {{LINE("MaxPorts", NUMBER(16))}, 1, 0, true, true, "without Port: dynamic and listening ports"},
+    {{LINE("Port", NUMBER(443))}, 1, 0, false, false, "Port: only those ports"},
     {{LINE("Port", NUMBER(443)), LINE("DynamicPorts", BOOLEAN(1))},
      2,
      0,
      true,
      false,
-     "Port and DynamicPorts: busy ones too"},
+     "Port and DynamicPorts: dynamic ports too"},
     {{LINE("ListeningPorts", BOOLEAN(1)), LINE("Port", NUMBER(443))},
      2,
      0,
      false,
      true,
-     "ListeningPorts and Port: listening ones too, in this order as well"},
-    {{LINE("DynamicPorts", BOOLEAN(0))}, 1, 0, false, true, "DynamicPorts false: listening ones"},
-    {{LINE("ListeningPorts", BOOLEAN(0))}, 1, 0, true, false, "ListeningPorts false: busy ones"},
-    {{LINE("CountBy", TEXT("remote"))}, 1, 0, true, false, "CountBy remote: nothing listens there"},
-    {{LINE("CountBy", TEXT("local"))}, 1, 0, true, true, "CountBy local: as by default"},
+     "ListeningPorts before Port: listening ports too"},
+    {{LINE("DynamicPorts", BOOLEAN(0))}, 1, 0, false, true, "DynamicPorts false: listening ports"},
+    {{LINE("ListeningPorts", BOOLEAN(0))},
+     1,
+     0,
+     true,
+     false,
+     "ListeningPorts false: dynamic ports"},
+    {{LINE("CountBy", TEXT("remote"))}, 1, 0, true, false, "CountBy remote: no listening ports"},
+    {{LINE("CountBy", TEXT("local"))}, 1, 0, true, true, "CountBy local: the default"},
     {{LINE("CountBy", TEXT("lower")), LINE("ListeningPorts", BOOLEAN(0))},
      2,
      0,
      true,
      false,
-     "ListeningPorts false is allowed with any CountBy"},
+     "ListeningPorts false is valid with any CountBy"},
     {{LINE("MaxPorts", NUMBER(16)), LINE("Port", NUMBER(443))},
      2,
      1,
      false,
      false,
-     "a Port in a second block counts as one in the first"},
+     "Port in a second block has the same effect"},
     {{LINE("DynamicPorts", BOOLEAN(1)), LINE("Port", NUMBER(443))},
      2,
      1,
      true,
      false,
-     "so does DynamicPorts in the first"},
+     "so does DynamicPorts in the first block"},
     {{LINE("Port", NUMBER(443)), LINE("MaxPorts", NUMBER(16))},
      2,
      1,
      false,
      false,
-     "a second block without a Port brings nothing back"},
+     "a second block without Port does not restore the defaults"},
 };
 
 static void test_depending(void) {
@@ -463,7 +467,7 @@ static void test_depending(void) {
     }
 }
 
-/* ListeningPorts means nothing for a port of the far end. */
+/* A port of the other end has no listening socket here. */
 static void test_listening_needs_local(void) {
     static const char *const words[] = {"remote", "destination", "source", "lower"};
 
@@ -478,60 +482,59 @@ static void test_listening_needs_local(void) {
         ok(error == -EINVAL && captured.number == 1 && strstr(captured.line[0], "ListeningPorts") &&
                strstr(captured.line[0], "CountBy") && strstr(captured.line[0], "true") &&
                strstr(captured.line[0], "local"),
-           "ListeningPorts true with CountBy %s: one line says what is allowed", words[i]);
+           "ListeningPorts true with CountBy %s is refused with what it requires", words[i]);
         config_free(&settings);
 
         defaults(&settings);
         error = read_block(&settings, lines, 1);
         if (!error)
             error = read_block(&settings, lines + 1, 1);
-        ok(error == -EINVAL && captured.number == 1, "so it is in two blocks");
+        ok(error == -EINVAL && captured.number == 1, "also in two blocks");
         config_free(&settings);
     }
 }
 
-/* ---- what is refused ---- */
+/* ---- invalid values ---- */
 
-/* All options, a right value of each, and what the log shall say is allowed. */
+/* All options, a valid value of each, and what the log must name as expected. */
 static const struct kind {
     const char *key;
     oconfig_value_t value;
-    const char *allowed;
-    bool repeatable, any_text; /* a text may be right, too */
+    const char *expected;
+    bool repeatable, accepts_text; /* besides a number */
 } kinds[] = {
-    {"Interface", TEXT("eth0"), "the name of one interface, or a \"/regular expression/\"", true,
-     false},
+    {"Interface", TEXT("eth0"), "an interface name or a \"/regular expression/\"", true, false},
     {"IgnoreSelected", BOOLEAN(1), "true or false", false, false},
     {"Direction", TEXT("egress"), "\"both\", \"ingress\" or \"egress\"", false, false},
     {"CountBy", TEXT("lower"), "\"local\", \"remote\", \"destination\", \"source\" or \"lower\"",
      false, false},
-    {"MaxPorts", NUMBER(100), "a whole number from 16 to 32768", false, false},
+    {"MaxPorts", NUMBER(100), "an integer from 16 to 32768", false, false},
     {"FoldEphemeral", BOOLEAN(0), "true or false", false, false},
-    {"MinBytes", NUMBER(5), "a whole number from 0 to 9007199254740992", false, false},
+    {"MinBytes", NUMBER(5), "an integer from 0 to 9007199254740992", false, false},
     {"Port", NUMBER(443), "a port from 1 to 65535, a range", true, true},
     {"DynamicPorts", BOOLEAN(1), "true or false", false, false},
     {"ListeningPorts", BOOLEAN(0), "true or false", false, false},
-    {"TopPorts", NUMBER(5), "a whole number from 0 to 32768", false, false},
-    {"IdleTimeout", NUMBER(5), "a whole number from 1 to 315360000", false, false},
+    {"TopPorts", NUMBER(5), "an integer from 0 to 32768", false, false},
+    {"IdleTimeout", NUMBER(5), "an integer from 1 to 315360000", false, false},
     {"Persist", BOOLEAN(1), "true or false", false, false},
     {"StandardTypes", BOOLEAN(1), "true or false", false, false},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-static const char *allowed_for(const char *key) {
+static const char *expected_for(const char *key) {
     for (unsigned i = 0; i < KINDS; i++)
         if (!strcmp(kinds[i].key, key))
-            return kinds[i].allowed;
-    return "(no such option in the test)";
+            return kinds[i].expected;
+    return "(unknown option in the test)";
 }
 
 /*
- * Reads `before` (number lines of it), then in the same or another block `line`,
- * which must be refused: -EINVAL, one line that has key, shown and allowed.
+ * Reads the `number` lines of `before`, then `line`, in the same or in a second block. It must be
+ * refused: -EINVAL and one line of the log with its key, `shown` and `expected`.
  */
 static void refused(const struct line *before, int number, bool second_block,
-                    const struct line *line, const char *shown, const char *allowed,
+                    const struct line *line, const char *shown, const char *expected,
                     const char *promise) {
     struct line lines[LINES];
     struct settings settings;
@@ -550,11 +553,11 @@ static void refused(const struct line *before, int number, bool second_block,
         error = read_block(&settings, lines, number + 1);
     good = ok(error == -EINVAL && captured.number == 1 && captured.priority[0] == LOG_ERR &&
                   strstr(captured.line[0], line->key) && strstr(captured.line[0], shown) &&
-                  strstr(captured.line[0], allowed) && !strchr(captured.line[0], '\n'),
-              "%s: one line says what is allowed", promise);
+                  strstr(captured.line[0], expected) && !strchr(captured.line[0], '\n'),
+              "%s: refused with what is expected", promise);
     if (!good) {
         diag("returned %d, %u lines, wanted one with \"%s\", %s, and \"%s\":", error,
-             captured.number, line->key, shown, allowed);
+             captured.number, line->key, shown, expected);
         diag("%s", captured.line[0]);
     }
     config_free(&settings);
@@ -564,10 +567,10 @@ static void refused_alone(const struct line *line, const char *what) {
     char promise[256];
 
     snprintf(promise, sizeof(promise), "%s %s, %s", line->key, values_text(line), what);
-    refused(NULL, 0, false, line, values_text(line), allowed_for(line->key), promise);
+    refused(NULL, 0, false, line, values_text(line), expected_for(line->key), promise);
 }
 
-/* Mistakes that can be made with any option. */
+/* The mistakes that any option allows. */
 static void test_mistakes_of_every_option(void) {
     static const oconfig_value_t others[] = {TEXT("nonsense"), TEXT("true"), TEXT("5"), NUMBER(1),
                                              NUMBER(0),        BOOLEAN(0),   BOOLEAN(1)};
@@ -580,7 +583,7 @@ static void test_mistakes_of_every_option(void) {
         refused_alone(&line, "without a value");
         for (unsigned other = 0; other < sizeof(others) / sizeof(others[0]); other++) {
             if (others[other].type == kind->value.type ||
-                (others[other].type == OCONFIG_TYPE_STRING && kind->any_text))
+                (others[other].type == OCONFIG_TYPE_STRING && kind->accepts_text))
                 continue;
             line.values[0] = others[other];
             line.values_num = 1;
@@ -594,8 +597,8 @@ static void test_mistakes_of_every_option(void) {
 
         line.values_num = 1;
         line.has_child = true;
-        snprintf(promise, sizeof(promise), "<%s>, a block of its own", kind->key);
-        refused(NULL, 0, false, &line, values_text(&line), kind->allowed, promise);
+        snprintf(promise, sizeof(promise), "<%s>, a block", kind->key);
+        refused(NULL, 0, false, &line, values_text(&line), kind->expected, promise);
         line.values_num = 0;
         refused_alone(&line, "a block without a value");
         line.has_child = false;
@@ -610,8 +613,8 @@ static void test_mistakes_of_every_option(void) {
     }
 }
 
-/* Mistakes of one option: its range, its words. */
-static const struct line wrong[] = {
+/* Values outside of the range or the keywords of one option. */
+static const struct line invalid[] = {
     LINE("Interface", TEXT("")),
     LINE("Interface", TEXT("/eth[/")),
     LINE("Interface", TEXT("/(/")),
@@ -696,42 +699,42 @@ static const struct line wrong[] = {
 };
 
 static void test_mistakes_of_one_option(void) {
-    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-        refused_alone(&wrong[i], "not allowed");
+    for (unsigned i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++)
+        refused_alone(&invalid[i], "not valid");
 }
 
-/* A refused value leaves the settings as they were, whatever the caller does next. */
-static void test_outputs_untouched(void) {
+/* A refused value leaves the settings unchanged. */
+static void test_settings_unchanged(void) {
     for (unsigned kind = 0; kind < KINDS; kind++) {
         const struct line *culprit = NULL;
-        unsigned touched = 0;
+        unsigned changed = 0;
 
-        for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        for (unsigned i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++) {
             struct settings settings;
             __u64 expected[FIELDS];
 
-            if (strcmp(wrong[i].key, kinds[kind].key))
+            if (strcmp(invalid[i].key, kinds[kind].key))
                 continue;
-            /* Other values than the defaults, so that a fallback to those is seen. */
+            /* Other values than the defaults, to detect that those are restored. */
             defaults(&settings);
             settings.ingress = false;
             settings.count_by = COUNT_LOWER;
             settings.max_ports = 99;
             settings.min_bytes = 99;
             get_fields(&settings, expected);
-            read_block(&settings, &wrong[i], 1);
+            read_block(&settings, &invalid[i], 1);
             if (!same_fields(&settings, expected) || !selection_is_empty(settings.interfaces)) {
-                culprit = &wrong[i];
-                touched++;
+                culprit = &invalid[i];
+                changed++;
             }
             config_free(&settings);
         }
-        if (!is_u64(touched, 0, "%s, refused, leaves the settings as they were", kinds[kind].key))
-            diag("last by %s", values_text(culprit));
+        if (!is_u64(changed, 0, "%s, refused, leaves the settings unchanged", kinds[kind].key))
+            diag("the last one changed by %s", values_text(culprit));
     }
 }
 
-/* What is wrong with a regular expression is said, in the C library's words. */
+/* The log has the C library's message about an invalid regular expression. */
 static void test_reason(void) {
     static const struct line line = LINE("Interface", TEXT("/(/"));
     static const struct line empty = LINE("Interface", TEXT(""));
@@ -740,8 +743,8 @@ static void test_reason(void) {
 
     selection_add(selection, "/(/", reason, sizeof(reason));
     selection_free(selection);
-    refused(NULL, 0, false, &line, reason, "\"/(/\"", "a wrong expression, with why");
-    refused(NULL, 0, false, &empty, "empty", "\"\"", "an empty Interface, with why");
+    refused(NULL, 0, false, &line, reason, "\"/(/\"", "an invalid expression, with the reason");
+    refused(NULL, 0, false, &empty, "empty", "\"\"", "an empty Interface, with the reason");
 }
 
 static void test_unknown(void) {
@@ -752,44 +755,45 @@ static void test_unknown(void) {
     for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         line.key = keys[i];
         snprintf(promise, sizeof(promise), "the unknown option \"%s\"", keys[i]);
-        refused(NULL, 0, false, &line, "no such option", "allowed", promise);
+        refused(NULL, 0, false, &line, "unknown option", "known options", promise);
     }
     line.key = "Nonsense";
     for (unsigned i = 0; i < KINDS; i++) {
-        snprintf(promise, sizeof(promise), "an unknown option: %s is among those", kinds[i].key);
-        refused(NULL, 0, false, &line, "no such option", kinds[i].key, promise);
+        snprintf(promise, sizeof(promise), "an unknown option: %s is among the known ones",
+                 kinds[i].key);
+        refused(NULL, 0, false, &line, "unknown option", kinds[i].key, promise);
     }
 }
 
-/* Values long enough to fill whatever room a message has. */
+/* Values that exceed the buffer of any message. */
 static void test_long(void) {
     char text[3000];
     struct line line = {.key = "CountBy", .values = {TEXT(text)}, .values_num = 1};
 
     memset(text, 'x', sizeof(text));
     text[sizeof(text) - 1] = 0;
-    refused(NULL, 0, false, &line, "\"xxxxxxxx", allowed_for("CountBy"), "a very long value");
+    refused(NULL, 0, false, &line, "\"xxxxxxxx", expected_for("CountBy"), "a very long value");
     line.values[1] = line.values[2] = line.values[0];
     line.values_num = 3;
-    refused(NULL, 0, false, &line, "\"xxxxxxxx", allowed_for("CountBy"), "three very long values");
+    refused(NULL, 0, false, &line, "\"xxxxxxxx", expected_for("CountBy"), "three very long values");
     text[0] = text[sizeof(text) - 2] = '/';
     text[1] = '(';
     line.key = "Interface";
     line.values_num = 1;
-    refused(NULL, 0, false, &line, "\"/(xxxxxx", allowed_for("Interface"),
-            "a very long expression that is wrong");
+    refused(NULL, 0, false, &line, "\"/(xxxxxx", expected_for("Interface"),
+            "a very long invalid expression");
 }
 
-/* A forgotten quotation mark: collectd's parser takes the following lines as the value. */
+/* Without the closing quote, collectd's parser reads the following lines as part of the value. */
 static void test_several_lines(void) {
     static const struct line line =
         LINE("Direction", TEXT("ingress\n  CountBy lower\n  Interface "));
 
-    refused(NULL, 0, false, &line, "ingress", allowed_for("Direction"),
-            "a value that runs over several lines");
+    refused(NULL, 0, false, &line, "ingress", expected_for("Direction"),
+            "a value of several lines");
 }
 
-/* Reading stops at the first mistake: one line, not one per option. */
+/* Parsing stops at the first mistake: one line, not one per option. */
 static void test_first_mistake_only(void) {
     static const struct line lines[] = {LINE("MinBytes", NUMBER(1)), LINE("MaxPorts", NUMBER(1)),
                                         LINE("Direction", TEXT("up")),
@@ -799,27 +803,27 @@ static void test_first_mistake_only(void) {
     defaults(&settings);
     ok(read_block(&settings, lines, 4) == -EINVAL && captured.number == 1 &&
            strstr(captured.line[0], "MaxPorts"),
-       "of several mistakes the first is said");
+       "of several mistakes the first is reported");
     ok(settings.min_bytes == 1 && settings.count_by == COUNT_LOCAL,
-       "what stands before it was taken, what follows was not");
+       "the options before it are applied, those after it are not");
     config_free(&settings);
 }
 
 int main(void) {
     test_defaults();
     test_empty_block();
-    test_right();
+    test_valid();
     test_interfaces();
     test_many();
     test_port();
     test_port_service();
-    test_ports_add_up();
-    test_ports_most();
+    test_ports_combined();
+    test_ports_max();
     test_depending();
     test_listening_needs_local();
     test_mistakes_of_every_option();
     test_mistakes_of_one_option();
-    test_outputs_untouched();
+    test_settings_unchanged();
     test_reason();
     test_unknown();
     test_long();
