@@ -10,6 +10,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,13 @@
 #include "tc_portbytes.h"
 
 struct netlink {
-    struct mnl_socket *events;
+    struct mnl_socket *events; /* notifications of the group RTNLGRP_LINK */
 };
 
-/* A dump is read in messages of at most this (NLMSG_GOODSIZE and more, see netlink(7)). */
-#define BUFFER 32768
+/* The kernel's limit for a datagram of a dump: netlink_recvmsg() in net/netlink/af_netlink.c. */
+#define DUMP_BUFFER_SIZE 32768
+
+#define REQUEST_BUFFER_SIZE 256
 
 int netlink_open(struct netlink **out) {
     struct netlink *netlink = calloc(1, sizeof(*netlink));
@@ -51,15 +54,15 @@ int netlink_fd(const struct netlink *netlink) {
     return mnl_socket_get_fd(netlink->events);
 }
 
-/* errno may be what a message claimed; an error is less than 4096 (include/linux/err.h). */
-static int failure(void) {
+/* NLMSG_ERROR may have set errno to any number. MAX_ERRNO of include/linux/err.h is 4095. */
+static int negative_errno(void) {
     return errno > 0 && errno < 4096 ? -errno : -EPROTO;
 }
 
-/* Sends a dump request on a socket of its own and hands each message to `each`. */
-static int dump(int family, struct nlmsghdr *request, mnl_cb_t each, void *context) {
+/* Sends a dump request on a new socket and passes each message of the reply to `callback`. */
+static int dump(int family, struct nlmsghdr *request, mnl_cb_t callback, void *context) {
     struct mnl_socket *socket = mnl_socket_open2(family, SOCK_CLOEXEC);
-    char *buffer = malloc(BUFFER);
+    char *buffer = malloc(DUMP_BUFFER_SIZE);
     int result = -ENOMEM;
 
     if (!socket) {
@@ -76,13 +79,13 @@ static int dump(int family, struct nlmsghdr *request, mnl_cb_t each, void *conte
         goto out;
     }
     do {
-        ssize_t length = mnl_socket_recvfrom(socket, buffer, BUFFER);
+        ssize_t length = mnl_socket_recvfrom(socket, buffer, DUMP_BUFFER_SIZE);
 
-        result = length < 0
-                     ? -1
-                     : mnl_cb_run(buffer, length, 1, mnl_socket_get_portid(socket), each, context);
+        result = length < 0 ? -1
+                            : mnl_cb_run(buffer, length, request->nlmsg_seq,
+                                         mnl_socket_get_portid(socket), callback, context);
         if (result < 0)
-            result = failure();
+            result = negative_errno();
     } while (result > MNL_CB_STOP);
 out:
     free(buffer);
@@ -91,13 +94,13 @@ out:
     return result;
 }
 
-/* What a dump collects. */
+/* The elements that a dump callback has parsed. */
 struct list {
     void *elements;
     unsigned number, capacity;
 };
 
-/* As a netlink callback answers. */
+/* Returns MNL_CB_OK, or MNL_CB_ERROR and sets errno. */
 static int append(struct list *list, const void *element, size_t size) {
     void *elements = array_grow(list->elements, list->number, &list->capacity, size);
 
@@ -110,7 +113,10 @@ static int append(struct list *list, const void *element, size_t size) {
     return MNL_CB_OK;
 }
 
-static bool shows_its_slaves(const struct nlattr *linkinfo) {
+/* ---- links ---- */
+
+/* Whether the link is a port of a bridge, bond or team. A VRF has none of its ports' traffic. */
+static bool has_aggregating_master(const struct nlattr *linkinfo) {
     const struct nlattr *attribute;
 
     mnl_attr_for_each_nested(attribute, linkinfo) {
@@ -124,7 +130,7 @@ static bool shows_its_slaves(const struct nlattr *linkinfo) {
     return false;
 }
 
-static int on_link(const struct nlmsghdr *message, void *context) {
+static int parse_link(const struct nlmsghdr *message, void *context) {
     const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
     struct netlink_link link = {0};
     const struct nlattr *attribute;
@@ -142,7 +148,7 @@ static int on_link(const struct nlmsghdr *message, void *context) {
                 strcpy(link.name, mnl_attr_get_str(attribute));
             break;
         case IFLA_LINKINFO:
-            link.enslaved = shows_its_slaves(attribute);
+            link.enslaved = has_aggregating_master(attribute);
             break;
         }
     }
@@ -151,8 +157,8 @@ static int on_link(const struct nlmsghdr *message, void *context) {
     return append(context, &link, sizeof(link));
 }
 
-/* An overrun (ENOBUFS) is no loss: the dump that follows tells all. */
-static void swallow_events(struct netlink *netlink) {
+/* Lost (ENOBUFS) and truncated (ENOSPC) notifications do no harm: a dump follows. */
+static void drain_events(struct netlink *netlink) {
     char buffer[8192];
 
     while (mnl_socket_recvfrom(netlink->events, buffer, sizeof(buffer)) > 0 || errno == ENOBUFS ||
@@ -160,34 +166,40 @@ static void swallow_events(struct netlink *netlink) {
         ;
 }
 
+/* While links change, a dump is interrupted (EINTR, by NLM_F_DUMP_INTR) and has to be repeated. */
+#define DUMP_ATTEMPTS          100
+#define ATTEMPTS_WITHOUT_DELAY 3
+
 int netlink_links(struct netlink *netlink, struct netlink_link **out, unsigned *number) {
-    char buffer[256];
+    const struct timespec delay = {.tv_nsec = 10000000};
+    char buffer[REQUEST_BUFFER_SIZE];
     int error;
 
-    for (int tries = 0; tries < 100; tries++) {
-        const struct timespec pause = {.tv_nsec = 10000000};
+    for (int attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
         struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
         struct ifinfomsg *info = mnl_nlmsg_put_extra_header(request, sizeof(*info));
         struct list links = {0};
 
-        if (tries > 2) /* a burst of changes: it will end */
-            nanosleep(&pause, NULL);
-        swallow_events(netlink);
+        if (attempt >= ATTEMPTS_WITHOUT_DELAY)
+            nanosleep(&delay, NULL);
+        drain_events(netlink);
         request->nlmsg_type = RTM_GETLINK;
         info->ifi_family = AF_UNSPEC;
         mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-        error = dump(NETLINK_ROUTE, request, on_link, &links);
+        error = dump(NETLINK_ROUTE, request, parse_link, &links);
         if (error >= 0) {
             *out = links.elements;
             *number = links.number;
             return 0;
         }
         free(links.elements);
-        if (error != -EINTR) /* EINTR: the links changed during the dump */
+        if (error != -EINTR)
             return error;
     }
     return error;
 }
+
+/* ---- listening sockets ---- */
 
 static bool is_loopback(int family, const __be32 *address) {
     if (family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)address))
@@ -195,12 +207,13 @@ static bool is_loopback(int family, const __be32 *address) {
     return (ntohl(address[family == AF_INET6 ? 3 : 0]) >> 24) == IN_LOOPBACKNET;
 }
 
+/* The context of parse_socket. */
 struct listeners {
     struct list list;
     enum pb_transport transport;
 };
 
-static int on_socket(const struct nlmsghdr *message, void *context) {
+static int parse_socket(const struct nlmsghdr *message, void *context) {
     const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
     struct listeners *listeners = context;
     struct netlink_listener listener = {0};
@@ -212,30 +225,35 @@ static int on_socket(const struct nlmsghdr *message, void *context) {
     return append(&listeners->list, &listener, sizeof(listener));
 }
 
-/* include/net/tcp_states.h: the kernel exports the numbers in sock_diag, but not the names. */
-#define STATE_CLOSE  7 /* UDP: bound, not connected */
-#define STATE_LISTEN 10
+static int dump_listeners(struct listeners *listeners, int family, int protocol, int state) {
+    char buffer[REQUEST_BUFFER_SIZE];
+    struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+    struct inet_diag_req_v2 *diag = mnl_nlmsg_put_extra_header(request, sizeof(*diag));
+
+    request->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+    diag->sdiag_family = family;
+    diag->sdiag_protocol = protocol;
+    diag->idiag_states = 1u << state;
+    return dump(NETLINK_SOCK_DIAG, request, parse_socket, listeners);
+}
 
 int netlink_listeners(struct netlink_listener **out, unsigned *number) {
     static const struct {
         enum pb_transport transport;
-        int protocol, state;
-    } kinds[] = {{PB_TCP, IPPROTO_TCP, STATE_LISTEN}, {PB_UDP, IPPROTO_UDP, STATE_CLOSE}};
-    static const int families[] = {AF_INET, AF_INET6};
+        int family, protocol, state;
+    } dumps[] = {
+        {PB_TCP, AF_INET, IPPROTO_TCP, TCP_LISTEN},
+        {PB_TCP, AF_INET6, IPPROTO_TCP, TCP_LISTEN},
+        {PB_UDP, AF_INET, IPPROTO_UDP, TCP_CLOSE}, /* bound, not connected */
+        {PB_UDP, AF_INET6, IPPROTO_UDP, TCP_CLOSE},
+    };
     struct listeners listeners = {0};
-    char buffer[256];
 
-    for (unsigned i = 0; i < 4; i++) {
-        struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-        struct inet_diag_req_v2 *diag = mnl_nlmsg_put_extra_header(request, sizeof(*diag));
+    for (unsigned i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
         int error;
 
-        request->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-        diag->sdiag_family = families[i % 2];
-        diag->sdiag_protocol = kinds[i / 2].protocol;
-        diag->idiag_states = 1u << kinds[i / 2].state;
-        listeners.transport = kinds[i / 2].transport;
-        error = dump(NETLINK_SOCK_DIAG, request, on_socket, &listeners);
+        listeners.transport = dumps[i].transport;
+        error = dump_listeners(&listeners, dumps[i].family, dumps[i].protocol, dumps[i].state);
         if (error < 0) {
             free(listeners.list.elements);
             return error;
@@ -246,10 +264,14 @@ int netlink_listeners(struct netlink_listener **out, unsigned *number) {
     return 0;
 }
 
+/* ---- filters of clsact ---- */
+
+/* By direction: ingress, egress. */
 static const __u32 parents[] = {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
                                 TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)};
 
-static struct nlmsghdr *filter_request(char buffer[256], int interface, __u32 parent) {
+static struct nlmsghdr *filter_request(char buffer[REQUEST_BUFFER_SIZE], int interface,
+                                       __u32 parent) {
     struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
     struct tcmsg *filter = mnl_nlmsg_put_extra_header(request, sizeof(*filter));
 
@@ -260,19 +282,19 @@ static struct nlmsghdr *filter_request(char buffer[256], int interface, __u32 pa
     return request;
 }
 
-static int on_any_filter(const struct nlmsghdr *message, void *context) {
+static int note_filter(const struct nlmsghdr *message, void *context) {
     (void)message;
     *(int *)context = 1;
     return MNL_CB_OK;
 }
 
 int netlink_has_filters(int interface) {
-    char buffer[256];
+    char buffer[REQUEST_BUFFER_SIZE];
     int found = 0;
 
     for (unsigned i = 0; i < 2 && !found; i++) {
-        int error = dump(NETLINK_ROUTE, filter_request(buffer, interface, parents[i]),
-                         on_any_filter, &found);
+        int error =
+            dump(NETLINK_ROUTE, filter_request(buffer, interface, parents[i]), note_filter, &found);
 
         if (error < 0)
             return error;
@@ -280,7 +302,8 @@ int netlink_has_filters(int interface) {
     return found;
 }
 
-static void read_program(struct netlink_filter *filter, const struct nlattr *options) {
+/* The options of a filter of kind "bpf". */
+static void parse_bpf_options(struct netlink_filter *filter, const struct nlattr *options) {
     const struct nlattr *attribute;
 
     mnl_attr_for_each_nested(attribute, options) {
@@ -297,36 +320,38 @@ static void read_program(struct netlink_filter *filter, const struct nlattr *opt
     }
 }
 
-static int on_filter(const struct nlmsghdr *message, void *context) {
+static int parse_filter(const struct nlmsghdr *message, void *context) {
     const struct tcmsg *info = mnl_nlmsg_get_payload(message);
-    struct netlink_filter filter = {.priority = TC_H_MAJ(info->tcm_info) >> 16,
-                                    .handle = info->tcm_handle};
+    struct netlink_filter filter = {0};
     const struct nlattr *attribute, *kind = NULL, *options = NULL;
 
-    /* Each priority comes with a message of its own, without a handle. */
-    if (message->nlmsg_type != RTM_NEWTFILTER || !info->tcm_handle)
+    if (message->nlmsg_type != RTM_NEWTFILTER || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
         return MNL_CB_OK;
+    /* Before the filters of a priority comes a message for the priority, without a handle. */
+    if (!info->tcm_handle)
+        return MNL_CB_OK;
+    filter.priority = TC_H_MAJ(info->tcm_info) >> 16;
+    filter.handle = info->tcm_handle;
     mnl_attr_for_each(attribute, message, sizeof(*info)) {
         if (mnl_attr_get_type(attribute) == TCA_KIND)
             kind = attribute;
         else if (mnl_attr_get_type(attribute) == TCA_OPTIONS)
             options = attribute;
     }
-    /* What the options mean depends on the kind. */
     if (kind && options && mnl_attr_validate(kind, MNL_TYPE_NUL_STRING) >= 0 &&
         !strcmp(mnl_attr_get_str(kind), "bpf"))
-        read_program(&filter, options);
+        parse_bpf_options(&filter, options);
     return append(context, &filter, sizeof(filter));
 }
 
 int netlink_filters(int interface, bool egress, struct netlink_filter **filters, unsigned *number) {
     struct list list = {0};
-    char buffer[256];
+    char buffer[REQUEST_BUFFER_SIZE];
     struct nlmsghdr *request = filter_request(buffer, interface, parents[egress]);
     int error;
 
     mnl_attr_put_u32(request, TCA_CHAIN, 0);
-    error = dump(NETLINK_ROUTE, request, on_filter, &list);
+    error = dump(NETLINK_ROUTE, request, parse_filter, &list);
     if (error < 0) {
         free(list.elements);
         return error;

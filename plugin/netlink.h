@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the plugin asks the kernel over netlink. Errors are negative errno. Works
- * in the network namespace of the calling thread. A struct netlink is used by one
- * thread at a time.
+ * Queries of the kernel over netlink: links (rtnetlink), listening sockets (sock_diag), filters of
+ * the clsact qdisc (rtnetlink).
+ *
+ * All functions return 0 or a negative errno unless stated otherwise; on failure outputs are
+ * unchanged. They see the network namespace of the calling thread; a struct netlink that of the
+ * thread that opened it. A struct netlink is used by one thread at a time; the functions without
+ * one open a socket for each call and may be called from any thread.
  */
 #ifndef PB_NETLINK_H
 #define PB_NETLINK_H
@@ -10,57 +14,63 @@
 #include <net/if.h>
 #include <stdbool.h>
 
-/* One interface as RTM_NEWLINK describes it. */
+/* ---- links ---- */
+
+/* A network interface, by RTM_NEWLINK. */
 struct netlink_link {
     int index;
     unsigned flags;      /* IFF_UP, IFF_LOOPBACK, ... */
     unsigned short type; /* ARPHRD_ETHER, ... */
-    bool enslaved;       /* to a bridge, bond or team, which shows its traffic */
+    bool enslaved; /* a port of a bridge, bond or team: its traffic passes that interface too */
     char name[IFNAMSIZ];
 };
 
 struct netlink;
 
-/* Subscribes to changes of links. */
+/* Opens a socket that is notified of changes of links. */
 int netlink_open(struct netlink **out);
-void netlink_close(struct netlink *netlink); /* NULL is fine */
+void netlink_close(struct netlink *netlink); /* NULL is allowed */
 
-/* Readable when links may have changed since the last netlink_links. */
+/* For poll(): readable if links may have changed since the last netlink_links(). Owned by netlink.
+ */
 int netlink_fd(const struct netlink *netlink);
 
 /*
- * All links as they are now. The array is the caller's to free. Changes that were
- * announced before are swallowed, so that a burst of them costs one call.
+ * All links as of now, in an array that the caller frees; NULL if there are none. Discards the
+ * pending notifications, which the array includes: a burst of changes costs one call.
  */
 int netlink_links(struct netlink *netlink, struct netlink_link **links, unsigned *number);
 
-/* One socket that waits for whoever comes: TCP listening, or UDP bound and unconnected. */
+/* ---- listening sockets ---- */
+
+/* A TCP socket in state LISTEN, or a UDP socket that is bound and not connected. */
 struct netlink_listener {
     unsigned key;   /* PB_KEY of its transport and port */
-    bool loopback;  /* bound to a loopback address: not to be reached from elsewhere */
-    bool confirmed; /* the caller's */
+    bool loopback;  /* bound to a loopback address: unreachable from other hosts */
+    bool confirmed; /* false; for the caller's use */
 };
 
 /*
- * All listeners of this network namespace, IPv4 and IPv6, the kernel's own (WireGuard)
- * too; a port may be there more than once. The array is the caller's to free.
+ * All such sockets, IPv4 and IPv6, including those of the kernel (WireGuard, VXLAN), in an array
+ * that the caller frees; NULL if there are none. A port may occur more than once.
  */
 int netlink_listeners(struct netlink_listener **listeners, unsigned *number);
 
-/* 1: the interface's clsact has a filter in some direction, 0: none. */
+/* ---- filters of clsact ---- */
+
+/* 1 if the clsact qdisc of the interface has a filter in either direction; 0 if it has none. */
 int netlink_has_filters(int interface);
 
-/* One filter of an interface's clsact. */
 struct netlink_filter {
     unsigned priority, handle;
-    unsigned program; /* id of a BPF program; 0: a filter of another kind */
-    char name[32];    /* as whoever attached the program called it, cut short */
+    unsigned program; /* id of the BPF program; 0: not a BPF filter */
+    char name[32];    /* given by whoever attached the BPF program; truncated */
 };
 
 /*
- * The filters of one direction, in the order in which packets meet them; without those
- * that only a jump to another chain reaches. None where there is no clsact, or no such
- * interface. The array is the caller's to free.
+ * The filters of one direction in the order in which they run, in an array that the caller frees.
+ * Chain 0 only: others are reached by an explicit goto. NULL if there are none, no clsact qdisc, or
+ * no such interface.
  */
 int netlink_filters(int interface, bool egress, struct netlink_filter **filters, unsigned *number);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel answers over netlink: libmnl's sockets are replaced by the input. Its
- * first byte says what is asked, its second in pieces of what size it comes, the rest is a
- * dump as the kernel sends it. Nothing behind the end of a piece is read.
+ * The parsing of netlink dumps: the input replaces libmnl's sockets. Its first byte selects the
+ * request, the second the size of a datagram, the rest is the dump as the kernel sends it. No byte
+ * behind the end of a datagram is read.
  */
 #include "fuzz.h"
 
@@ -14,7 +14,7 @@
 #include "netlink.h"
 #include "tc_portbytes.h"
 
-/* <sanitizer/asan_interface.h>, which not every compiler of the lint has. */
+/* From <sanitizer/asan_interface.h>, which is missing for some compilers of tests/lint.sh. */
 void __asan_poison_memory_region(const volatile void *address, size_t size);
 void __asan_unpoison_memory_region(const volatile void *address, size_t size);
 
@@ -22,8 +22,8 @@ struct mnl_socket {
     bool events;
 };
 
-static struct input answer;
-static size_t piece;
+static struct input dump;
+static size_t datagram;
 static unsigned requests;
 static struct {
     void *buffer;
@@ -57,8 +57,9 @@ ssize_t mnl_socket_sendto(const struct mnl_socket *nl, const void *request, size
     return (ssize_t)size;
 }
 
-/* libmnl 1.0.4 takes a length of 2^31 or more for a negative one, which fits anywhere. */
-static size_t framed(const char *buffer, size_t length) {
+/* The length without messages of 2^31 bytes or more: to libmnl 1.0.4 their length is negative and
+   so within any bounds. */
+static size_t without_huge_messages(const char *buffer, size_t length) {
     struct nlmsghdr message;
 
     for (size_t at = 0; at + sizeof(message) <= length; at += NLMSG_ALIGN(message.nlmsg_len)) {
@@ -73,7 +74,7 @@ static size_t framed(const char *buffer, size_t length) {
 
 ssize_t mnl_socket_recvfrom(const struct mnl_socket *nl, void *buffer, size_t size) {
     const struct nlmsghdr done = {.nlmsg_len = sizeof(done) + 4, .nlmsg_type = NLMSG_DONE};
-    size_t length = answer.left < piece ? answer.left : piece;
+    size_t length = dump.left < datagram ? dump.left : datagram;
 
     unpoison();
     if (nl->events) {
@@ -82,17 +83,17 @@ ssize_t mnl_socket_recvfrom(const struct mnl_socket *nl, void *buffer, size_t si
     }
     if (length > size)
         length = size;
-    if (!length) { /* so that each dump ends */
+    if (!length) { /* terminates every dump */
         memset(buffer, 0, sizeof(done) + 4);
         memcpy(buffer, &done, sizeof(done));
         length = sizeof(done) + 4;
     } else {
-        memcpy(buffer, answer.data, length);
-        answer.data += length;
-        answer.left -= length;
-        length = framed(buffer, length);
+        memcpy(buffer, dump.data, length);
+        dump.data += length;
+        dump.left -= length;
+        length = without_huge_messages(buffer, length);
     }
-    if (length % 8 == 0) { /* what begins in between can't be poisoned exactly */
+    if (length % 8 == 0) { /* the granularity of the address sanitizer */
         poisoned.buffer = (char *)buffer + length;
         poisoned.size = size - length;
         __asan_poison_memory_region(poisoned.buffer, poisoned.size);
@@ -116,7 +117,7 @@ int mnl_socket_close(struct mnl_socket *nl) {
     return 0;
 }
 
-/* A dump that is said to be interrupted is asked for again, after a pause. */
+/* An interrupted dump (NLM_F_DUMP_INTR) is repeated after a pause. */
 int nanosleep(const struct timespec *time, struct timespec *left) {
     (void)time, (void)left;
     return 0;
@@ -153,21 +154,42 @@ static void listeners(void) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    unsigned what;
-    int has;
+static void filters(void) {
+    struct netlink_filter *found = NULL;
+    unsigned number = 0;
 
-    answer = (struct input){data, size};
-    what = take(&answer);
-    piece = 16 + 8 * (size_t)take(&answer);
+    if (netlink_filters(1, false, &found, &number) == 0) {
+        must(number == 0 || found);
+        for (unsigned i = 0; i < number; i++)
+            must(found[i].handle && memchr(found[i].name, 0, sizeof(found[i].name)));
+        free(found);
+    } else {
+        must(!found && !number);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    unsigned request;
+
+    dump = (struct input){data, size};
+    request = take(&dump);
+    datagram = 16 + 8 * (size_t)take(&dump);
     requests = 0;
-    if (what % 3 == 0)
+    switch (request % 6) {
+    case 0:
+    case 3:
         links();
-    else if (what % 3 == 1)
+        break;
+    case 1:
+    case 4:
         listeners();
-    else {
-        has = netlink_has_filters(1);
-        must(has <= 1);
+        break;
+    case 2:
+        must(netlink_has_filters(1) <= 1);
+        break;
+    case 5:
+        filters();
+        break;
     }
     must(requests >= 1 && requests <= 100);
     return 0;
