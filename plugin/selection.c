@@ -9,8 +9,8 @@
 
 struct pattern {
     struct pattern *next;
-    char *name; /* NULL: a regular expression */
-    regex_t regex;
+    char *name;    /* NULL: a regular expression */
+    regex_t regex; /* if name is NULL */
 };
 
 struct selection {
@@ -45,15 +45,15 @@ void selection_free(struct selection *selection) {
     free(selection);
 }
 
-/* As collectd's utils/ignorelist does: enclosed in slashes, POSIX extended, unanchored. */
+/* "/text/": POSIX extended, not anchored, as in collectd's src/utils/ignorelist. */
 static int compile(regex_t *regex, const char *text, char *reason, size_t size) {
-    char *inner = strndup(text + 1, strlen(text) - 2);
+    char *expression = strndup(text + 1, strlen(text) - 2);
     int error;
 
-    if (!inner)
+    if (!expression)
         return -ENOMEM;
-    error = regcomp(regex, inner, REG_EXTENDED | REG_NOSUB);
-    free(inner);
+    error = regcomp(regex, expression, REG_EXTENDED | REG_NOSUB);
+    free(expression);
     if (!error)
         return 0;
     regerror(error, regex, reason, size);
@@ -96,12 +96,17 @@ bool selection_is_empty(const struct selection *selection) {
     return !selection->first;
 }
 
+static bool matches(const struct pattern *pattern, const char *name) {
+    if (pattern->name)
+        return !strcmp(pattern->name, name);
+    return !regexec(&pattern->regex, name, 0, NULL, 0);
+}
+
 bool selection_wants(const struct selection *selection, const char *name) {
     if (!selection->first)
         return true;
     for (const struct pattern *pattern = selection->first; pattern; pattern = pattern->next)
-        if (pattern->name ? !strcmp(pattern->name, name)
-                          : !regexec(&pattern->regex, name, 0, NULL, 0))
+        if (matches(pattern, name))
             return !selection->inverted;
     return selection->inverted;
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The plugin as collectd sees it: callbacks, the data set, dispatch. The only
- * file that talks collectd's plugin interface.
+ * The collectd side of the plugin: callbacks, data set, dispatch. The only file that uses
+ * collectd's plugin API.
  *
- * collectd calls, in this order: module_register, the config callback for every
- * block (none: not at all), init, read every interval, shutdown. Init and shutdown
- * run in the main thread, read in a thread of its own, never twice at a time.
- * Shutdown is called even after init failed.
+ * collectd calls, in this order: module_register, the config callback once per block, init, read
+ * once per interval, shutdown. Init and shutdown run in the main thread, read in a thread of
+ * collectd's pool, never concurrently with itself. Shutdown is called after a failed init, too.
  */
 #include <collectd/core/daemon/collectd.h>
 
@@ -16,7 +15,7 @@
 #include "config.h"
 #include "monitor.h"
 
-/* The names are an interface: dashboards and databases depend on them. */
+/* Part of the names of the series, on which dashboards and databases depend. */
 #define PLUGIN "tc_portbytes"
 #define TYPE   "port_traffic"
 
@@ -27,7 +26,7 @@ static void dispatch_as(value_list_t *list, const char *type, value_t *values, s
     sstrncpy(list->type, type, sizeof(list->type));
     list->values = values;
     list->values_len = number;
-    plugin_dispatch_values(list); /* copied */
+    plugin_dispatch_values(list); /* copies the list */
 }
 
 static void dispatch(void *context, const char *interface, const char *instance,
@@ -43,7 +42,7 @@ static void dispatch(void *context, const char *interface, const char *instance,
     sstrncpy(list.plugin, PLUGIN, sizeof(list.plugin));
     sstrncpy(list.plugin_instance, interface, sizeof(list.plugin_instance));
     sstrncpy(list.type_instance, instance, sizeof(list.type_instance));
-    if (settings.standard_types) { /* both of collectd's own types.db: rx, tx */
+    if (settings.standard_types) { /* both are in types.db(5), with the data sources rx, tx */
         dispatch_as(&list, "if_octets", octets, STATIC_ARRAY_SIZE(octets));
         dispatch_as(&list, "if_packets", packets, STATIC_ARRAY_SIZE(packets));
     } else {
@@ -55,13 +54,13 @@ static int on_config(oconfig_item_t *block) {
     return config_block(&settings, block);
 }
 
-/* Registered under the name of the read: collectd unregisters that when init fails. */
+/* If init fails, collectd unregisters the read callback of the same name. */
 static int on_init(void) {
     return monitor_start(&monitor, &settings, plugin_thread_create);
 }
 
 static int on_read(void) {
-    cdtime_t now = cdtime(); /* one time for all series of a read */
+    cdtime_t now = cdtime(); /* all series of a read have the same time */
 
     monitor_read(monitor, CDTIME_T_TO_NS(plugin_get_interval()), dispatch, &now);
     return 0;
@@ -74,7 +73,7 @@ static int on_shutdown(void) {
     return 0;
 }
 
-/* The data set is registered here because collectd's table of them has no lock. */
+/* In module_register, while collectd has one thread: its table of data sets has no lock. */
 static void register_data_set(void) {
     data_source_t sources[] = {
         {"rx_bytes", DS_TYPE_DERIVE, 0, NAN},
@@ -84,12 +83,12 @@ static void register_data_set(void) {
     };
     data_set_t set = {TYPE, STATIC_ARRAY_SIZE(sources), sources};
 
-    plugin_register_data_set(&set); /* copied */
+    plugin_register_data_set(&set); /* copies the set */
 }
 
 void module_register(void) {
     if (config_defaults(&settings)) {
-        ERROR(PLUGIN " plugin: no memory.");
+        ERROR(PLUGIN " plugin: out of memory.");
         return;
     }
     register_data_set();

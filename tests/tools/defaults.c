@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The default of every option as the code has it, one "Option value" a line: what the
- * documentation is compared with. Those that depend on other options: with no block.
+ * Prints the default of each option, one "Option value" per line, for the comparison with the
+ * documentation. Defaults that depend on other options: those without a block.
  */
 #include <stdarg.h>
 #include <stdio.h>

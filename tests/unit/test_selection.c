@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which interfaces are wanted: collectd.conf(5), "IGNORELISTS", and where that is
- * silent, what collectd's utils/ignorelist does.
+ * Which interfaces are selected: by collectd.conf(5), "IGNORELISTS", and where that says nothing,
+ * as by collectd's src/utils/ignorelist.
  *
  * Links: plugin/selection.c.
  */
@@ -10,48 +10,48 @@
 #include "selection.h"
 #include "tap.h"
 
-/* Patterns, what is asked, the answer with IgnoreSelected false; true has the opposite one. */
+/* Patterns, a name, whether it is selected; IgnoreSelected inverts that. */
 static const struct {
     const char *patterns[3];
     const char *name;
     bool selected;
     const char *promise;
 } cases[] = {
-    {{"eth0"}, "eth0", true, "a name is wanted when it is the whole name"},
-    {{"eth0"}, "eth1", false, "another is not"},
-    {{"eth0"}, "eth00", false, "nor one that begins like it"},
-    {{"eth0"}, "veth0", false, "nor one that ends like it"},
-    {{"eth0"}, "Eth0", false, "nor one in other case"},
-    {{"eth."}, "eth0", false, "a name is no pattern"},
-    {{"eth*"}, "eth0", false, "nor a wildcard"},
-    {{"eth0.100"}, "eth0.100", true, "a name may hold what a pattern would take otherwise"},
-    {{"eth0", "wg0"}, "wg0", true, "the second of two names is wanted"},
+    {{"eth0"}, "eth0", true, "a name selects the interface of that name"},
+    {{"eth0"}, "eth1", false, "and no other"},
+    {{"eth0"}, "eth00", false, "no prefix match"},
+    {{"eth0"}, "veth0", false, "no suffix match"},
+    {{"eth0"}, "Eth0", false, "case matters"},
+    {{"eth."}, "eth0", false, "a dot in a name is no wildcard"},
+    {{"eth*"}, "eth0", false, "nor is an asterisk"},
+    {{"eth0.100"}, "eth0.100", true, "a name may contain a dot"},
+    {{"eth0", "wg0"}, "wg0", true, "the second of two names is selected"},
     {{"eth0", "wg0"}, "eth0", true, "so is the first"},
-    {{"eth0", "wg0"}, "tun0", false, "and no third"},
-    {{"/eth/"}, "eth0", true, "a regular expression may match the begin"},
-    {{"/eth/"}, "veth0", true, "it is not anchored"},
-    {{"/eth/"}, "wlan0", false, "what it does not match is not wanted"},
-    {{"/ETH/"}, "eth0", false, "it tells upper from lower case"},
-    {{"/^eth/"}, "veth0", false, "it may be anchored at the begin"},
+    {{"eth0", "wg0"}, "tun0", false, "and no third one"},
+    {{"/eth/"}, "eth0", true, "a regular expression matches at the start"},
+    {{"/eth/"}, "veth0", true, "and elsewhere: it is not anchored"},
+    {{"/eth/"}, "wlan0", false, "what it does not match is not selected"},
+    {{"/ETH/"}, "eth0", false, "case matters"},
+    {{"/^eth/"}, "veth0", false, "it may be anchored at the start"},
     {{"/^eth/"}, "eth0", true, "and matches there"},
     {{"/0$/"}, "eth0", true, "it may be anchored at the end"},
     {{"/0$/"}, "eth01", false, "and matches only there"},
-    {{"/^(eth|wg)[0-9]+$/"}, "wg12", true, "it is an extended one: groups, alternatives, +"},
-    {{"/^(eth|wg)[0-9]+$/"}, "wg", false, "whose + asks for one at least"},
-    {{"/^eth0?$/"}, "eth", true, "whose ? asks for none"},
-    {{"/^a{3}$/"}, "aaa", true, "whose braces count"},
-    {{"/eth0/", "wg0"}, "wg0", true, "a regular expression and a name stand side by side"},
-    {{"wg0", "/eth/"}, "eth7", true, "in either order"},
-    {{"/a/b/"}, "xa/by", true, "a slash inside belongs to the expression"},
+    {{"/^(eth|wg)[0-9]+$/"}, "wg12", true, "it is extended: groups, alternatives, +"},
+    {{"/^(eth|wg)[0-9]+$/"}, "wg", false, "+ requires one"},
+    {{"/^eth0?$/"}, "eth", true, "? does not"},
+    {{"/^a{3}$/"}, "aaa", true, "braces are a repetition"},
+    {{"/eth0/", "wg0"}, "wg0", true, "regular expressions and names can be combined"},
+    {{"wg0", "/eth/"}, "eth7", true, "in any order"},
+    {{"/a/b/"}, "xa/by", true, "a slash inside is part of the expression"},
     {{"/./"}, "e", true, "the shortest regular expression has one character"},
-    {{"/"}, "eth0", false, "a lone slash is a name"},
-    {{"/"}, "/", true, "of an interface called so"},
+    {{"/"}, "eth0", false, "a single slash is a name"},
+    {{"/"}, "/", true, "and selects an interface of that name"},
     {{"//"}, "eth0", false, "two slashes are a name, not the empty expression"},
-    {{"//"}, "//", true, "of an interface called so"},
-    {{"/eth0"}, "eth0", false, "a slash at the begin alone makes no expression"},
+    {{"//"}, "//", true, "and selects an interface of that name"},
+    {{"/eth0"}, "eth0", false, "a slash at the start only makes no expression"},
     {{"/eth0"}, "/eth0", true, "but is part of the name"},
-    {{"eth0/"}, "eth0/", true, "so is one at the end"},
-    {{" eth0"}, "eth0", false, "space is part of the name"},
+    {{"eth0/"}, "eth0/", true, "so is a slash at the end"},
+    {{" eth0"}, "eth0", false, "white space is part of the name"},
 };
 
 static struct selection *make(const char *const *patterns, bool ignore_selected) {
@@ -85,17 +85,17 @@ static void test_empty(void) {
     char reason[64] = "";
 
     ok(selection_is_empty(selection), "a new selection is empty");
-    ok(selection_wants(selection, "eth0"), "and wants everything");
+    ok(selection_wants(selection, "eth0"), "and selects everything");
     selection_invert(selection, true);
     ok(selection_is_empty(selection) && selection_wants(selection, "eth0"),
-       "with IgnoreSelected too");
+       "with IgnoreSelected, too");
     ok(!selection_name(selection, 0), "and has no names");
     selection_invert(selection, false);
     selection_add(selection, "eth0", reason, sizeof(reason));
     ok(!selection_is_empty(selection), "with a name it is not empty");
     selection_free(selection);
     selection_free(NULL);
-    ok(true, "freeing no selection is fine");
+    ok(true, "selection_free(NULL) does nothing");
 }
 
 static void test_invert_order(void) {
@@ -105,10 +105,9 @@ static void test_invert_order(void) {
     selection_invert(selection, true);
     selection_add(selection, "eth0", reason, sizeof(reason));
     ok(!selection_wants(selection, "eth0") && selection_wants(selection, "eth1"),
-       "IgnoreSelected may stand before the names");
+       "IgnoreSelected may precede the names");
     selection_invert(selection, false);
-    ok(selection_wants(selection, "eth0") && !selection_wants(selection, "eth1"),
-       "and be taken back");
+    ok(selection_wants(selection, "eth0") && !selection_wants(selection, "eth1"), "and be reset");
     selection_free(selection);
 }
 
@@ -129,12 +128,12 @@ static void test_refused(void) {
     memset(tiny, 'x', sizeof(tiny));
     ok(selection_add(selection, "/(/", tiny, sizeof(tiny)) == -EINVAL &&
            memchr(tiny, 0, sizeof(tiny)),
-       "a reason longer than its room is cut");
+       "a reason is truncated to the size of the buffer");
     ok(selection_is_empty(selection) && selection_wants(selection, "eth0"),
-       "what was refused leaves no trace");
+       "refused patterns leave the selection unchanged");
     selection_add(selection, "wg0", reason, sizeof(reason));
     ok(selection_wants(selection, "wg0") && !selection_wants(selection, "eth0"),
-       "and what follows is taken as usual");
+       "and valid ones can be added");
     selection_free(selection);
 }
 
@@ -148,11 +147,11 @@ static void test_names(void) {
     selection_add(selection, "//", reason, sizeof(reason));
     pattern[0] = 'X';
     is_text(selection_name(selection, 0), "eth0", "the first plain name, a copy");
-    is_text(selection_name(selection, 1), "//", "the second, regular expressions left out");
-    is_text(selection_name(selection, 2), NULL, "nothing behind the last");
-    is_text(selection_name(selection, ~0u), NULL, "nor far behind it");
+    is_text(selection_name(selection, 1), "//", "the second; regular expressions are skipped");
+    is_text(selection_name(selection, 2), NULL, "NULL after the last");
+    is_text(selection_name(selection, ~0u), NULL, "and for any larger number");
     selection_invert(selection, true);
-    is_text(selection_name(selection, 0), NULL, "names that are left out are not wanted: none");
+    is_text(selection_name(selection, 0), NULL, "NULL if the selection is inverted");
     selection_free(selection);
 }
 
