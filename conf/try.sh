@@ -106,15 +106,6 @@ left_of() {
     echo "$left"
 }
 
-# Two of them on one interface would take each other for leftovers.
-refuse_second_plugin() {
-    local maps
-
-    maps=$(grep -ls '/tc_portbytes\.so$' /proc/[0-9]*/maps | head -n 1 || true)
-    [ -z "$maps" ] || die "process $(basename "$(dirname "$maps")") counts with this plugin" \
-        "already; stop it first, or use --demo, which doesn't meet it."
-}
-
 # ---- collectd ----
 
 # All interfaces and loopback, those that come later too. Any Interface line replaces
@@ -533,7 +524,6 @@ main() {
     [ "$(id -u)" -eq 0 ] || die "only root may load a classifier: sudo $0 $*"
     collectd='' sender='' server='' namespaces='' sleeper='' stop='' drawn=0 inside=() outside=()
     prepare
-    "$demo" || refuse_second_plugin
     trap on_exit EXIT
     local signal
     for signal in INT TERM HUP PIPE; do

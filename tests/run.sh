@@ -7,7 +7,8 @@
 #   sanitize  the unit tests, and the plugin in a real collectd, under the address, undefined
 #             behaviour and leak sanitizers
 #   fuzz      what is parsed, with libFuzzer, 15 s each
-#   lint      compilers, clang-tidy, cppcheck, shellcheck, clang-format; the docs agree
+#   lint      compilers, clang-tidy, cppcheck, shellcheck, clang-format; modules without cycles;
+#             the docs agree
 #   system    a real collectd in network namespaces, attached by tcx
 #   clsact    the same by clsact, as on kernels before 6.6
 #   try       conf/try.sh --demo

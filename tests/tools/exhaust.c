@@ -24,7 +24,6 @@
  *
  * Prints "STATUS NAME" for each test, and comments.
  */
-#include <arpa/inet.h>
 #include <collectd/liboconfig/oconfig.h>
 #include <dirent.h>
 #include <dlfcn.h>

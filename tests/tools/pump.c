@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define SIZE          100
 #define ROUNDS_A_LOOK 5 /* at the interfaces there are */
