@@ -69,6 +69,17 @@ show_log() {
     return 0
 }
 
+# ---- without privileges ----
+
+# A user of this test alone: what it owns no other process can change, as one of 65534, which
+# daemons run as, could. Outside the ranges that are in use (systemd's docs/UIDS-GIDS).
+stranger=$((1900000000 + $$))
+# shellcheck disable=SC2034 # for setpriv, in those who source this
+unprivileged=("--reuid=$stranger" "--regid=$stranger" --clear-groups)
+
+# lend_work: a collectd of that user can write in $work, too
+lend_work() { chown "$stranger:root" "$work" && chmod 770 "$work"; }
+
 # ---- namespaces ----
 
 in_a() { ip netns exec "$A" "$@"; }

@@ -155,9 +155,9 @@ ok $? "and none of its programs is left"
 
 # Knowing our own filters needs no more capabilities than counting does.
 three="-all,+bpf,+perfmon,+net_admin"
-few=(setpriv --reuid=65534 --regid=65534 --clear-groups "--inh-caps=$three" "--ambient-caps=$three")
+few=(setpriv "${unprivileged[@]}" "--inh-caps=$three" "--ambient-caps=$three")
 if [ $hook = clsact ] && "${few[@]}" true 2>/dev/null; then
-    chmod 777 "$work"
+    lend_work
     rm -rf "$work/csv"
     for _ in 1 2; do
         start_collectd "${few[@]}"

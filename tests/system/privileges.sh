@@ -15,7 +15,7 @@ if ! setpriv --bounding-set="-all,$(joined "${needed[@]}")" true 2>/dev/null; th
     exit 0
 fi
 
-# as USER CAPABILITY...: sets command, which runs what follows with these alone
+# as root|stranger CAPABILITY...: sets command, which runs what follows with these alone
 as() {
     local user=$1 set
     shift
@@ -23,7 +23,7 @@ as() {
     [ $# -eq 0 ] || set+=,$(joined "$@")
     command=(setpriv --bounding-set="$set" --inh-caps="$set")
     [ "$user" = root ] ||
-        command+=(--reuid="$user" --regid="$user" --clear-groups --ambient-caps="$set")
+        command+=("${unprivileged[@]}" --ambient-caps="$set")
 }
 
 preload=
@@ -31,7 +31,7 @@ preload=
 
 make_namespaces
 make_veth 0
-chmod 777 "$work"
+lend_work
 
 # ---- enough ----
 
@@ -62,7 +62,7 @@ enough() {
     ip -n "$A" link del a1
 }
 
-as 65534 "${needed[@]}"
+as stranger "${needed[@]}"
 command=(prlimit --memlock=0:0 "${command[@]}")
 enough "nobody, with three capabilities and no locked memory"
 as root "${needed[@]}"
@@ -98,18 +98,18 @@ values=$(cat $disabled 2>/dev/null || echo none)
 [ -z "${PB_KERNEL:-}" ] || [ "$values" = none ] || values="0 2"
 for value in $values; do
     [ -z "${PB_KERNEL:-}" ] || [ "$value" = none ] || echo "$value" >$disabled
-    as 65534 perfmon net_admin
+    as stranger perfmon net_admin
     lacks "without CAP_BPF (unprivileged_bpf_disabled is $value)" "CAP_BPF"
 done
-as 65534 bpf net_admin
+as stranger bpf net_admin
 lacks "without CAP_PERFMON" "CAP_PERFMON"
-as 65534 bpf perfmon
+as stranger bpf perfmon
 lacks "without CAP_NET_ADMIN" "CAP_NET_ADMIN"
 as root
 lacks "root with an empty bounding set, as upstream's unit has it" "CAP_BPF CAP_PERFMON CAP_NET_ADMIN"
 
 # A security module, a seccomp filter and lockdown answer all alike; so does this.
-as 65534 "${needed[@]}"
+as stranger "${needed[@]}"
 for number in -1 0 5; do
     write_config
     case $number in

@@ -21,9 +21,9 @@ refused 'MaxPorts 64; MaxPorts 65' MaxPorts 65 once
 
 # Without privileges the daemon goes on, and the read is not called.
 if command -v setpriv >/dev/null; then
-    chmod 777 "$work"
+    lend_work
     write_config
-    start_collectd setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all
+    start_collectd setpriv "${unprivileged[@]}" --inh-caps=-all --bounding-set=-all
     ok $? "without privileges the daemon goes on"
     sleep 2
     is "$(logged "tc_portbytes plugin: ")" 1 "without privileges: one sentence"
