@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # prepare.sh DIR [PACKAGE...]: everything that building and running the plugin needs,
-# and the plugin itself, built in DIR. The checkout stays as it is; no service is
-# started or enabled. A second run does only what has changed.
+# and the plugin itself, built in DIR, which nobody else may be able to change (see
+# directory.sh). The checkout stays as it is; no service is started or enabled. A second
+# run does only what has changed.
 #
 # Debian, Ubuntu: missing packages are installed, those named as arguments too.
 # Elsewhere: says what is missing.
@@ -18,6 +19,8 @@ export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin # su and some sudos leave them out; ip and bpftool are there
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=conf/directory.sh
+. "$checkout/conf/directory.sh"
 
 say() { printf 'prepare: %s\n' "$*"; }
 die() {
@@ -290,10 +293,9 @@ write_env() {
 
 # A directory of ours, in which programs may run.
 enter_directory() {
-    mkdir -p "$1" || die "cannot make the directory $1."
-    dir=$(cd "$1" && pwd -P)
-    # Root runs what is in there, so it must not be a place somebody else prepared.
-    [ -O "$dir" ] || die "$dir belongs to somebody else; name another directory."
+    provide_directory "$1" || die "$refusal"
+    dir=$directory
+    say "building in $dir"
     install -m 700 "$(type -P true)" "$dir/runs" || die "cannot write in $dir."
     "$dir/runs" 2>/dev/null ||
         die "$dir is on a file system mounted noexec; name a directory elsewhere."

@@ -12,6 +12,8 @@ export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin # su and some sudos leave them out
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=conf/directory.sh
+. "$here/directory.sh"
 
 usage() {
     cat <<'END'
@@ -24,7 +26,8 @@ Counts on this machine's interfaces and on loopback until Ctrl-C.
   --interval SECONDS  time between two reads [2; demo: 1]
   --count-by WORD     which port counts: local, remote, destination, source or lower
                       [local]; lower shows more where this machine is the client
-  --dir DIR           where to build and keep the data [/var/tmp/tc_portbytes]
+  --dir DIR           where to build and keep the data [/var/tmp/tc_portbytes]: root's, as
+                      all directories above it, and writable by nobody else
 END
 }
 
@@ -462,8 +465,9 @@ parse() {
 }
 
 prepare() {
+    need_directory --dir "$dir"
+    dir=$directory
     "$here/prepare.sh" "$dir" rrdtool netbase # netbase: /etc/services, for names
-    dir=$(cd "$dir" && pwd -P)
     # shellcheck source=/dev/null
     . "$dir/env"
     run=$dir/data-$(date +%Y%m%d-%H%M%S)

@@ -11,7 +11,7 @@
 #             the docs agree
 #   system    a real collectd in network namespaces, attached by tcx
 #   clsact    the same by clsact, as on kernels before 6.6
-#   try       conf/try.sh --demo
+#   try       conf/try.sh --demo; directories that others could change are refused
 #   packets   packet by packet against an independent reader, other people's captures; what
 #             the benchmark compares does count
 #   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus, collectd
@@ -22,10 +22,13 @@
 #
 # --quick: the layers of a few minutes only. --dir: where to build and to keep logs.
 # PB_CACHE (/var/cache/tc_portbytes): where kernels and captures are kept for the next run.
+# Both must be root's on the whole way, see conf/directory.sh.
 set -uo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$tests")
+# shellcheck source=conf/directory.sh
+. "$top/conf/directory.sh"
 all="unit sanitize fuzz lint system clsact try packets stacks packages kernels dist soak"
 quick="unit sanitize fuzz lint system clsact try"
 
@@ -59,13 +62,17 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 1
 fi
 
+need_directory PB_CACHE "${PB_CACHE:-/var/cache/tc_portbytes}"
+export PB_CACHE=$directory
 if [ -z "$dir" ]; then
-    dir=$(mktemp -d /var/tmp/tc_portbytes-tests.XXXXXX)
+    dir=$(mktemp -d /var/tmp/tc_portbytes-tests.XXXXXX) || exit 1
     chmod 755 "$dir" # the tests without privileges load the plugin from there
     trap 'rm -rf "$dir"' EXIT
 fi
-export PB_CACHE=${PB_CACHE:-/var/cache/tc_portbytes} PB_LOGS=$dir/logs
-mkdir -p "$dir" "$PB_LOGS" "$PB_CACHE"
+need_directory --dir "$dir"
+dir=$directory
+export PB_LOGS=$dir/logs
+mkdir -p "$PB_LOGS"
 # Debian's own tools, not a user's.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export LC_ALL=C
@@ -200,6 +207,7 @@ layer_clsact() {
 }
 
 layer_try() {
+    run_tap directories "$tests/directories.sh"
     run_tap try one_test "conf/try.sh --demo: what was sent is what was counted" \
         "$top/conf/try.sh" --demo --dir "$dir/try"
 }

@@ -22,11 +22,13 @@
 # the figures it was made of.
 #
 # Of packages that are not installed nftables and pmacct are unpacked below DIR, not installed:
-# no service is started. PB_CACHE: see tests/run.sh.
+# no service is started. --dir (/var/tmp/tc_portbytes-bench), PB_CACHE: see tests/run.sh.
 set -uo pipefail
 
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$bench/../.." && pwd)
+# shellcheck source=conf/directory.sh
+. "$top/conf/directory.sh"
 all="packet live read memory dispatch feel guests"
 quick=false
 sections=()
@@ -56,10 +58,10 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "run.sh: only root can load a classifier and make namespaces: sudo make bench" >&2
     exit 1
 fi
-dir=${dir:-/var/tmp/tc_portbytes-bench}
-mkdir -p "$dir"
-dir=$(cd "$dir" && pwd -P)
-export PB_CACHE=${PB_CACHE:-/var/cache/tc_portbytes} LC_ALL=C
+need_directory PB_CACHE "${PB_CACHE:-/var/cache/tc_portbytes}"
+export PB_CACHE=$directory LC_ALL=C
+need_directory --dir "${dir:-/var/tmp/tc_portbytes-bench}"
+dir=$directory
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 
 "$top/conf/prepare.sh" "$dir/work" iproute2 procps util-linux python3 strace || exit 1

@@ -2,11 +2,19 @@
 # SPDX-License-Identifier: MIT
 # run.sh [SECONDS [TARGET...]]: what is parsed, fuzzed with libFuzzer under the address and
 # undefined behaviour sanitizers, each target so long (15). TAP. PB_SOURCE, PB_BUILD: as
-# conf/prepare.sh writes them. What a target broke on is kept in PB_LOGS (/tmp).
+# conf/prepare.sh writes them. What a target broke on is kept in PB_LOGS (a directory of its own
+# in TMPDIR), which nobody else may be able to change.
 #
 # PB_SEED (1): by hand 0, for one by the clock; as a test, the same inputs as far as time lets.
 # A target's corpus/ says what inputs look like; tests/fuzz/run.sh 600 netlink goes deeper.
 set -uo pipefail
+# shellcheck source=conf/directory.sh
+. "$(cd "$(dirname "${BASH_SOURCE[0]}")/../../conf" && pwd)/directory.sh"
+logs=
+if [ -n "${PB_LOGS:-}" ]; then
+    need_directory PB_LOGS "$PB_LOGS"
+    logs=$directory
+fi
 cd "$PB_SOURCE" || exit 1
 seconds=${1:-15}
 shift
@@ -20,7 +28,9 @@ declare -A sources=(
 )
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+kept=${logs:-$(mktemp -d)}
+# Nothing found, nothing kept.
+trap 'rm -rf "$work"; [ -n "$logs" ] || rmdir "$kept" 2>/dev/null' EXIT
 number=0
 failures=0
 
@@ -72,7 +82,7 @@ build() {
 
 # fuzz TARGET: in a directory of its own; the corpus is read only
 fuzz() {
-    local artifacts=${PB_LOGS:-/tmp}/fuzz-$1-
+    local artifacts=$kept/fuzz-$1-
     mkdir "$work/$1.new"
     # -timeout: of one input. 5 minutes of grace to end: a machine that does other things too.
     timeout -k 10 $((seconds + 300)) "$work/$1" -max_total_time="$seconds" -timeout=20 \

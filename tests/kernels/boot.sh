@@ -172,6 +172,7 @@ cleanup() {
     rm -rf "$work"
 }
 
+use_cache || { say "PB_CACHE: $refusal"; exit 77; }
 need qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod \
     ip:iproute2 bpftool:bpftool xz:xz-utils ||
     { say "$need_reason"; exit 77; }

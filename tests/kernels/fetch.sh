@@ -181,9 +181,11 @@ unpack() {
     rm -rf "$new"
 }
 
+no_cache=
+use_cache || no_cache=$refusal
 missing=()
 for series in "${wanted[@]}"; do
-    if [[ -z $refresh ]] && have "$series"; then report "$series"; else missing+=("$series"); fi
+    if [[ -z $refresh$no_cache ]] && have "$series"; then report "$series"; else missing+=("$series"); fi
 done
 ((${#missing[@]})) || exit 0
 
@@ -193,9 +195,8 @@ for tool in apt-get apt-cache dpkg; do
 done
 need depmod:kmod || skip_all "$need_reason"
 [[ -r $keyring ]] || skip_all "no $keyring to check signatures with"
-mkdir -p "$kernels_cache" 2>/dev/null || :
-[[ -d $kernels_cache && -w $kernels_cache ]] ||
-    skip_all "cannot write $kernels_cache (PB_CACHE chooses another place)"
+[[ -z $no_cache ]] || skip_all "PB_CACHE: $no_cache"
+[[ -w $kernels_cache ]] || skip_all "cannot write $kernels_cache (PB_CACHE chooses another place)"
 
 # Two fetches at once would disturb each other; the second finds the work done.
 exec 9>"$kernels_cache/.lock"

@@ -2,11 +2,23 @@
 # shellcheck shell=bash
 # lib.sh: what fetch.sh, boot.sh and run.sh share. To be sourced.
 
-# shellcheck disable=SC2034  # read by those who source this
-kernels_cache=${PB_CACHE:-/var/cache/tc_portbytes}/kernels
-
 say() { printf '%s\n' "${0##*/}: $*" >&2; }
 die() { say "$*"; exit 2; }
+
+# use_cache: sets kernels_cache, where fetched kernels and what guests are made of are kept.
+# That others could change it is the end; that it can't be made, status 2, is a reason to
+# skip, in refusal. Not for guests: they have no conf/.
+use_cache() {
+    local status=0
+    # shellcheck source=conf/directory.sh
+    . "${BASH_SOURCE[0]%/*}/../../conf/directory.sh"
+    { provide_directory "${PB_CACHE:-/var/cache/tc_portbytes}" &&
+        provide_directory "$directory/kernels"; } || status=$?
+    ((status != 1)) || die "PB_CACHE: $refusal"
+    # shellcheck disable=SC2034  # read by those who source this
+    kernels_cache=$directory
+    return $status
+}
 
 # need PROGRAM:PACKAGE...: install the packages of missing programs, nothing else.
 # On failure the reason is in $need_reason; a layer that lacks its tools is

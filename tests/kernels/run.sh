@@ -15,7 +15,7 @@
 # PB_SCRIPTS           which scripts, relative to tests/, instead of the lists below
 # PB_JOBS              guests at a time (2)
 # PB_LOGS              directory for output and console of each guest (a temporary one,
-#                      kept if a kernel failed)
+#                      kept if a kernel failed); nobody else may be able to change it
 # PB_BOOT_TIMEOUT      seconds for a guest (3000); PB_SCRIPT_TIMEOUT for one script (600)
 # and those of boot.sh and fetch.sh. LD_LIBRARY_PATH is obeyed, and kept in the guest;
 # so is PB_HOOK. PB_KERNEL is the series there.
@@ -168,6 +168,11 @@ finish() {
     echo "not ok $number - $name: $what"
 }
 
+use_cache || skip_layer "PB_CACHE: $refusal"
+if [[ -n ${PB_LOGS-} ]]; then
+    need_directory PB_LOGS "$PB_LOGS"
+    PB_LOGS=$directory
+fi
 need qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod \
     ip:iproute2 bpftool:bpftool xz:xz-utils ldd:libc-bin || skip_layer "$need_reason"
 if [[ -z $devices_only ]]; then
@@ -188,7 +193,6 @@ done < <("$here/fetch.sh" "${kernels[@]}")
 pids=() failures=0
 work=$(mktemp -d)
 logs=${PB_LOGS:-$(mktemp -d)}
-mkdir -p "$logs"
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP

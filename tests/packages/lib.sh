@@ -5,7 +5,8 @@
 # The systems are directories in which commands run by chroot; what is mounted there is so in a
 # mount namespace of its own, and ends with the process that holds it.
 # PB_CACHE (/var/cache/tc_portbytes): where the systems are kept for the next run, but for the
-# one in which the package was installed.
+# one in which the package was installed. Only root can enter: the build in there is nobody's,
+# and root installs what it made.
 # shellcheck shell=bash disable=SC2154
 # shellcheck source=tests/stacks/lib.sh
 . "${BASH_SOURCE[0]%/*}/../stacks/lib.sh"
@@ -132,9 +133,9 @@ left_over() {
 # interface a0 and the tarball
 on_release() {
     command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
-    cache=${PB_CACHE:-/var/cache/tc_portbytes}/packages/$1
+    use_cache "packages/$1" || skip_all "PB_CACHE: $refusal"
     build=$cache/build
-    mkdir -p "$cache"
+    chmod 700 "$cache"
     exec 9>"$cache/lock"
     flock 9 # two runs would disturb each other
     version=$(sed -n 's/^VERSION = //p' "$PB_BUILD/Makefile")

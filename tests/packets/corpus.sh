@@ -10,8 +10,8 @@ packages=(tcpdump ndpi wireshark)
 # Beyond this size a file brings more of the same.
 largest=4M
 
-cache=${PB_CACHE:-/var/cache/tc_portbytes}
-captures=$cache/captures
+# shellcheck source=conf/directory.sh
+. "$(cd "$(dirname "$0")/../../conf" && pwd)/directory.sh"
 
 unavailable() {
     echo "corpus.sh: $*" >&2
@@ -57,12 +57,20 @@ fetch() {
     [ -n "$(find "$into" -type f -print -quit)" ]
 }
 
+status=0
+provide_directory "${PB_CACHE:-/var/cache/tc_portbytes}" || status=$?
+[ "$status" -ne 2 ] || unavailable "PB_CACHE: $refusal"
+if [ "$status" -ne 0 ]; then
+    echo "corpus.sh: PB_CACHE: $refusal" >&2
+    exit 1
+fi
+cache=$directory
+captures=$cache/captures
 if [ -f "$captures/complete" ]; then
     echo "$captures"
     exit 0
 fi
 command -v apt-get >/dev/null || unavailable "no apt-get, so no Debian source packages"
-mkdir -p "$cache" 2>/dev/null || unavailable "cannot make $cache"
 [ -w "$cache" ] || unavailable "cannot write to $cache"
 
 work=$(mktemp -d "$cache/fetch.XXXXXX")

@@ -13,6 +13,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=${PB_BUILD:-$top}
+# shellcheck source=conf/directory.sh
+. "$top/conf/directory.sh"
 
 skip_all() {
     echo "1..0 # SKIP $*"
@@ -41,6 +43,11 @@ compile() {
 }
 
 [ "$(id -u)" -eq 0 ] || skip_all "only root may load the classifier"
+logs=
+if [ -n "${PB_LOGS:-}" ]; then
+    need_directory PB_LOGS "$PB_LOGS"
+    logs=$directory
+fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -70,7 +77,10 @@ fi
 [ -n "$limits" ]
 
 no_corpus=
-captures=$("$here/corpus.sh" 2>"$work/corpus") || no_corpus=$(tail -n 1 "$work/corpus")
+captures=$("$here/corpus.sh" 2>"$work/corpus") || {
+    [ $? -eq 77 ] || { echo "Bail out! $(tail -n 1 "$work/corpus")"; exit 1; }
+    no_corpus=$(tail -n 1 "$work/corpus")
+}
 sed 's/^/# /' "$work/corpus"
 no_tshark=
 why=$(need tshark tshark) || no_tshark=$why
@@ -79,8 +89,5 @@ status=0
 python3 "$here/differential.py" "${captures:-}" "$no_corpus" "$no_tshark" 2>"$work/errors" |
     tee "$work/tap" || status=$?
 sed 's/^/# /' "$work/errors"
-if [ -n "${PB_LOGS:-}" ]; then
-    mkdir -p "$PB_LOGS"
-    cat "$work/tap" "$work/errors" >"$PB_LOGS/packets.tap"
-fi
+[ -z "$logs" ] || cat "$work/tap" "$work/errors" >"$logs/packets.tap"
 exit "$status"

@@ -7,6 +7,20 @@
 # shellcheck shell=bash disable=SC2154,SC2034
 # shellcheck source=tests/lib.sh
 . "${BASH_SOURCE[0]%/*}/../lib.sh"
+# shellcheck source=conf/directory.sh
+. "${BASH_SOURCE[0]%/*}/../../conf/directory.sh"
+
+# use_cache SUBDIRECTORY: sets cache, the part of PB_CACHE of that name. That others could change
+# it is the end of the test.
+use_cache() {
+    { provide_directory "${PB_CACHE:-/var/cache/tc_portbytes}" &&
+        provide_directory "$directory/$1"; } || {
+        [ $? -eq 2 ] && return 1
+        echo "Bail out! PB_CACHE: $refusal"
+        exit 1
+    }
+    cache=$directory
+}
 
 # unpack NAME PACKAGE...: these packages and what they depend on, if it isn't installed, in one
 # directory: root; libraries is where its shared ones are, for LD_LIBRARY_PATH. The directory's
@@ -14,7 +28,8 @@
 unpack() {
     local stamp to
     stamp=$(. /etc/os-release && echo "${VERSION_CODENAME:-$ID}-$(cksum <<<"$*" | cut -d' ' -f1)")
-    to=${PB_CACHE:-/var/cache/tc_portbytes}/servers/$1-$stamp
+    use_cache servers || return
+    to=$cache/$1-$stamp
     root=$to/root
     shift
     [ -e "$to/complete" ] || fill "$to" "$@" || return
