@@ -93,11 +93,12 @@ int instance_open(struct instance **out, const struct interface_env *env,
                   struct port_range ephemeral, const struct netlink_link *link,
                   char reason[INSTANCE_REASON_SIZE]) {
     struct instance *instance = calloc(1, sizeof(*instance));
-    int error = instance ? 0 : -ENOMEM;
+    int error;
 
-    snprintf(reason, INSTANCE_REASON_SIZE, "no memory.");
-    if (error)
-        return error;
+    if (!instance) {
+        snprintf(reason, INSTANCE_REASON_SIZE, "no memory.");
+        return -ENOMEM;
+    }
     instance->index = link->index;
     instance->settings = policy_classifier(env->settings, link->type);
     instance->pins = env->pins;

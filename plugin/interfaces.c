@@ -120,13 +120,18 @@ const struct netlink_link *links_find(const struct links *links, int index) {
     return NULL;
 }
 
+struct renamed {
+    struct instance *instance;
+    const struct netlink_link *link; /* its new name */
+};
+
 /*
  * Detaches from interfaces that were removed or aren't wanted any more, and takes the instances of
- * renamed ones into passed[], which has room for all. Returns how many were renamed.
+ * renamed ones into renamed[], which has room for all. Returns how many were renamed.
  */
 static unsigned detach_old(struct interfaces *interfaces, const struct links *links,
-                           struct instance **passed) {
-    unsigned renamed = 0;
+                           struct renamed *renamed) {
+    unsigned number = 0;
     bool detached = false;
 
     for (struct interface *i = interfaces->first; i; i = i->next) {
@@ -139,7 +144,8 @@ static unsigned detach_old(struct interfaces *interfaces, const struct links *li
             interface_detach(i);
             detached = true;
         } else if (strcmp(link->name, i->name) != 0) {
-            passed[renamed++] = interface_pass(i, &interfaces->env);
+            renamed[number].instance = interface_pass(i, &interfaces->env);
+            renamed[number++].link = link;
         }
     }
     /* No CPU counts after this: the last read misses nothing. */
@@ -152,29 +158,28 @@ static unsigned detach_old(struct interfaces *interfaces, const struct links *li
         pb_log(LOG_INFO, "%s: stopped counting (interface removed or no longer selected).",
                i->name);
     }
-    return renamed;
+    return number;
 }
 
 int interfaces_follow(struct interfaces *interfaces, const struct links *links) {
-    struct instance **passed;
-    unsigned number = 0, renamed;
+    struct renamed *renamed;
+    unsigned number = 0;
 
     for (const struct interface *i = interfaces->first; i; i = i->next)
         number += i->instance != NULL;
-    passed = calloc(number ? number : 1, sizeof(*passed));
-    if (!passed)
+    renamed = calloc(number ? number : 1, sizeof(*renamed));
+    if (!renamed)
         return -ENOMEM;
-    renamed = detach_old(interfaces, links, passed);
-    for (unsigned i = 0; i < renamed; i++) {
-        const struct netlink_link *link = links_find(links, instance_index(passed[i]));
-        struct interface *interface = interfaces_find_or_create(interfaces, link->name);
+    number = detach_old(interfaces, links, renamed);
+    for (unsigned i = 0; i < number; i++) {
+        struct interface *interface = interfaces_find_or_create(interfaces, renamed[i].link->name);
 
         if (interface)
-            interface_take(interface, &interfaces->env, passed[i], link);
+            interface_take(interface, &interfaces->env, renamed[i].instance, renamed[i].link);
         else
-            instance_close(passed[i], false);
+            instance_close(renamed[i].instance, false);
     }
-    free(passed);
+    free(renamed);
     return 0;
 }
 

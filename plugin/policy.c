@@ -4,7 +4,6 @@
 #include <net/ethernet.h>
 #include <net/if_arp.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "clock.h"
 #include "slots.h"
@@ -104,9 +103,15 @@ size_t policy_state_size(const struct settings *settings) {
 }
 
 /* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
-static __u64 hash(__u64 before, const void *data, size_t size) {
-    for (const unsigned char *byte = data; size; size--, byte++)
-        before = (before ^ *byte) * 0x100000001b3;
+#define HASH_BEGIN 0xcbf29ce484222325ull
+
+static __u64 hash_byte(__u64 before, unsigned char byte) {
+    return (before ^ byte) * 0x100000001b3;
+}
+
+static __u64 hash_number(__u64 before, __u64 number, unsigned bytes) {
+    for (; bytes; bytes--, number >>= 8)
+        before = hash_byte(before, number & 0xff);
     return before;
 }
 
@@ -125,8 +130,13 @@ __u64 policy_fingerprint(const struct settings *settings,
                            classifier->egress_port,
                            classifier->ingress,
                            classifier->egress};
-    __u64 all = hash(0xcbf29ce484222325, facts, sizeof(facts));
+    __u64 hash = HASH_BEGIN;
 
-    all = hash(all, settings->ports, settings->ports_number * sizeof(settings->ports[0]));
-    return hash(all, name, strlen(name));
+    for (unsigned i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
+        hash = hash_number(hash, facts[i], sizeof(facts[i]));
+    for (__u32 i = 0; i < settings->ports_number; i++)
+        hash = hash_number(hash, settings->ports[i], sizeof(settings->ports[i]));
+    for (const char *byte = name; *byte; byte++)
+        hash = hash_byte(hash, *byte);
+    return hash;
 }

@@ -60,16 +60,18 @@ clang_tidy() {
         grep -E '/plugin/([a-z_]+/)?[a-z_]+\.[ch]:[0-9]+:[0-9]+: (error|warning)' || true # not the generated skeleton
 }
 
-# Module names, "USER USED" a line. A module is NAME.c with NAME.h. Headers are looked up as by the
+# Module names, "USER USED" a line. A module is NAME.c with NAME.h and NAME_private.h. Headers are looked up as by the
 # preprocessor: in the directory of the file, then -Ibpf -Iplugin; others are not ours.
 include_edges() {
-    local file header directory
+    local file header directory module used
     for file in "${sources[@]}"; do
         while read -r header; do
             for directory in "${file%/*}" bpf plugin; do
                 [ -f "$directory/$header" ] || continue
                 header=$(realpath --relative-to=. "$directory/$header")
-                [ "${file%.[ch]}" = "${header%.[ch]}" ] || echo "${file%.[ch]} ${header%.[ch]}"
+                module=${file%.[ch]} used=${header%.[ch]}
+                [ "${module%_private}" = "${used%_private}" ] ||
+                    echo "${module%_private} ${used%_private}"
                 break
             done
         done < <(sed -n 's/^[ \t]*#[ \t]*include[ \t]*[<"]\([^>"]*\)[>"].*/\1/p' "$file")
