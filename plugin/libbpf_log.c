@@ -54,6 +54,12 @@ void log_capture_begin(void) {
     capture.active = true;
 }
 
+void log_capture_discard(void) {
+    free(capture.text);
+    capture.text = NULL;
+    capture.length = 0;
+}
+
 void log_capture_end(const char *name, int priority) {
     char *rest = NULL;
 
@@ -61,7 +67,5 @@ void log_capture_end(const char *name, int priority) {
     for (char *line = capture.text && priority >= 0 ? strtok_r(capture.text, "\n", &rest) : NULL;
          line; line = strtok_r(NULL, "\n", &rest))
         pb_log(priority, "%s: %s", name, line);
-    free(capture.text);
-    capture.text = NULL;
-    capture.length = 0;
+    log_capture_discard();
 }

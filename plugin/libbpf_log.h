@@ -10,6 +10,9 @@
 /* From here on this thread's lines are captured. Not nested. */
 void log_capture_begin(void);
 
+/* What was captured so far explains nothing that isn't known better. */
+void log_capture_discard(void);
+
 /* Ends the capture. The lines are logged, each behind `name`, unless priority is negative. */
 void log_capture_end(const char *name, int priority);
 

@@ -12,6 +12,8 @@
 
 #include <linux/types.h>
 
+#include "libbpf_log.h"
+
 /* BPF compare-and-swap needs Linux 5.12 (5ffa25502b5a). */
 #define KERNEL_MAJOR 5
 #define KERNEL_MINOR 12
@@ -60,6 +62,7 @@ int explain_load_error(int error, char reason[LOAD_ERROR_SIZE]) {
     const char *missing = missing_capabilities(text);
 
     if (*missing) {
+        log_capture_discard(); /* the verifier's text would lead astray */
         snprintf(reason, LOAD_ERROR_SIZE,
                  "the kernel refused the classifier because collectd lacks%s; run it as root or "
                  "give it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",

@@ -15,7 +15,8 @@ int check_kernel(char reason[LOAD_ERROR_SIZE]);
 
 /*
  * The sentence for an error of loading, negative errno or libbpf's. Returns the error that the
- * cause deserves: -EPERM if capabilities are missing, whatever the kernel said.
+ * cause deserves: -EPERM if capabilities are missing, whatever the kernel said; what libbpf said
+ * is discarded then, see libbpf_log.h.
  */
 int explain_load_error(int error, char reason[LOAD_ERROR_SIZE]);
 
