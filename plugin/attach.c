@@ -18,19 +18,20 @@ static bool is_wanted(const struct attachment *attachment) {
 
 /* On failure nothing that was attached before is detached. */
 static int attach_missing(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
+    /* An earlier daemon's, of other settings. First: it goes even if the others fail. */
+    for (int direction = 0; direction < DIRECTIONS; direction++)
+        if (!is_wanted(&attach->attachments[direction]))
+            attach->ops->detach(attach, &attach->attachments[direction]);
+
     for (int direction = 0; direction < DIRECTIONS; direction++) {
         struct attachment *attachment = &attach->attachments[direction];
         int error;
 
-        if (attachment->attached)
+        if (attachment->attached || !is_wanted(attachment))
             continue;
-        if (!is_wanted(attachment)) { /* an earlier daemon's, of other settings */
-            attach->ops->detach(attach, attachment);
-            continue;
-        }
         error = attach->ops->attach(attach, attachment);
         if (error) {
-            snprintf(reason, ATTACH_REASON_SIZE, "cannot attach to %s by %s: %s.",
+            snprintf(reason, ATTACH_REASON_SIZE, "cannot attach to %s via %s: %s.",
                      direction_names[direction], attach->ops->name, strerror(-error));
             return error;
         }
@@ -71,7 +72,7 @@ int attach_open(struct attach **out, const struct attach_settings *settings,
     int error;
 
     if (!attach) {
-        snprintf(reason, ATTACH_REASON_SIZE, "no memory.");
+        snprintf(reason, ATTACH_REASON_SIZE, "out of memory.");
         return -ENOMEM;
     }
     attach->ops = tcx_is_supported(settings->interface) ? &tcx_ops : &clsact_ops;
@@ -87,11 +88,12 @@ int attach_open(struct attach **out, const struct attach_settings *settings,
         };
 
     error = find_program_ids(attach);
-    if (error)
-        snprintf(reason, ATTACH_REASON_SIZE, "cannot ask the kernel for its id of a program: %s.",
-                 strerror(-error));
-    else
-        error = attach_missing(attach, reason);
+    if (error) {
+        snprintf(reason, ATTACH_REASON_SIZE, "cannot get the program's id: %s.", strerror(-error));
+        free(attach); /* what an earlier daemon pinned stays for the next attempt */
+        return error;
+    }
+    error = attach_missing(attach, reason);
     if (error)
         detach_and_free(attach);
     else

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The classifier on one interface, in both directions: attached by tcx where the kernel has it
- * (6.6), else by clsact; kept attached, and taken away again. Others' programs, filters and
+ * (6.6), else by clsact; kept attached, and detached at the end. Others' programs, filters and
  * qdiscs are left alone.
  *
  * Works in the network namespace of the calling thread. Errors are negative errno and are not
  * logged; warnings about other programs in front of ours are. What libbpf prints meanwhile is
- * discarded, but by attach_open and attach_restore, where the caller may capture it. One thread
- * at a time for each struct attach.
+ * discarded unless the caller captures it. One thread at a time for each struct attach.
  */
 #ifndef PB_ATTACH_H
 #define PB_ATTACH_H
@@ -19,13 +18,13 @@
 struct attach_settings {
     const char *name; /* of the interface, for messages */
     int interface;
-    int programs[DIRECTIONS]; /* descriptors, the caller's, open as long as it is attached */
+    int programs[DIRECTIONS]; /* descriptors, the caller's; negative: direction not wanted */
     const struct pins *pins;  /* where attachments are pinned, must outlive it; NULL: nowhere */
 };
 
 /*
- * Attaches in each direction that has a program (not -1), first in line. What a killed daemon
- * left on the interface is replaced, or removed where there is no program; a living daemon's
+ * Attaches in each direction that has a program, first in line. What a killed daemon
+ * left on the interface is replaced, or removed where there is no program; a running daemon's
  * classifier stays beside ours. On failure nothing is attached and reason[] has a sentence.
  */
 int attach_open(struct attach **out, const struct attach_settings *settings,
@@ -37,7 +36,7 @@ int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]);
 /*
  * 0: attached in every direction wanted. -ENOENT: removed externally from one, which
  * attach_restore puts back. -ENODEV: the interface has gone. Warns when another program has come
- * in front of ours; it stays there, since two that fight for the first place are worse. `name`
+ * in front of ours; it stays there, since two that fight for the first position are worse. `name`
  * is the interface's now.
  */
 int attach_check(struct attach *attach, const char *name);
@@ -45,7 +44,10 @@ int attach_check(struct attach *attach, const char *name);
 /* Detaches and frees. NULL is allowed. */
 void attach_close(struct attach *attach);
 
-/* Frees, and leaves everything attached: it is pinned, or a filter that the next daemon finds. */
+/*
+ * Frees, and leaves everything attached for the next daemon. Needs pins: a link without one ends
+ * with its descriptor.
+ */
 void attach_disown(struct attach *attach);
 
 /* Removes what killed daemons left on an interface that is not counted. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One interface's attachments, as attach.c and the two ways to attach see them. Types only.
+ * One interface's attachments, as attach.c and the two ways to attach see them. Types and names
+ * only.
  */
 #ifndef PB_ATTACHMENT_H
 #define PB_ATTACHMENT_H
@@ -18,7 +19,7 @@ static const char *const direction_names[DIRECTIONS] = {[INGRESS] = "ingress", [
 /* The classifier in one direction of an interface. */
 struct attachment {
     enum direction direction;
-    int program; /* descriptor, the classifier's; -1: this direction is not wanted */
+    int program; /* descriptor, the classifier's; negative: direction not wanted */
     __u32 program_id;
     bool attached;
     bool preempted;         /* another program runs before ours, and that was reported */
@@ -40,13 +41,16 @@ struct attach {
 struct attach_ops {
     const char *name;
 
-    /* First in line; in place of what a killed daemon left there, beside what a living one has. */
+    /* First in line; in place of what a killed daemon left there, beside what a running one has. */
     int (*attach)(struct attach *attach, struct attachment *attachment);
 
     /* 0: attached. -ENOENT: removed by somebody else. -ENODEV: the interface has gone. */
     int (*check)(struct attach *attach, const struct attachment *attachment, bool *preempted);
 
-    /* Removes the attachment if it is there, and what an earlier daemon left in its place. */
+    /*
+     * Removes the attachment if there is one. A direction without a program: what an earlier daemon
+     * left there.
+     */
     void (*detach)(struct attach *attach, struct attachment *attachment);
 
     /* It stays attached, and is not ours any more. */

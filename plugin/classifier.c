@@ -21,7 +21,7 @@
 struct classifier {
     struct tc_portbytes_bpf *object;
     __u32 slots;                        /* in the map, of one CPU */
-    int cpus;                           /* numbers that a CPU may have */
+    int cpus;                           /* highest possible CPU number plus 1 */
     const struct pb_counters *counters; /* the map: all slots of a CPU, then the next CPU's */
     size_t counters_size;
     void *state;
@@ -34,8 +34,8 @@ struct classifier {
 #define POSSIBLE_CPUS "/sys/devices/system/cpu/possible"
 
 /*
- * One more than the highest number that a CPU may have here. Not their count: there may be gaps,
- * and a CPU beyond the counters would not count.
+ * The highest possible CPU number plus 1. Not the number of CPUs: there may be gaps, and a CPU
+ * beyond the counters would not count.
  */
 static int cpu_numbers(void) {
     FILE *file = fopen(POSSIBLE_CPUS, "re"); /* "0-63", "0,2-3" */
@@ -104,8 +104,8 @@ static bool find_state(struct classifier *classifier, const struct classifier_pi
     unmap_state(classifier);
     if (used)
         pb_log(LOG_NOTICE,
-               "%s: the pinned maps are of other settings or of another version; counters begin "
-               "anew.",
+               "%s: pinned maps were made with other settings or by another version; counters "
+               "restart from zero.",
                pins->name);
     return false;
 }
@@ -150,42 +150,62 @@ static int pin_maps(struct classifier *classifier, const struct classifier_pins 
 
 /* ---- loading ---- */
 
-static void set_constants(struct tc_portbytes_bpf *object, const struct classifier *classifier,
-                          const struct classifier_settings *settings) {
+static int open_object(struct classifier *classifier, const struct classifier_settings *settings) {
+    struct tc_portbytes_bpf *object = tc_portbytes_bpf__open();
+
+    if (!object)
+        return -errno;
+    classifier->object = object;
     object->rodata->link_header = settings->l2_len;
     object->rodata->port_in = settings->ingress_port;
     object->rodata->port_eg = settings->egress_port;
     object->rodata->slots = classifier->slots;
     bpf_program__set_autoload(object->progs.tc_portbytes_in, settings->ingress);
     bpf_program__set_autoload(object->progs.tc_portbytes_eg, settings->egress);
+    return 0;
+}
+
+/* Whether the pinned maps are reused. *error: the object could not be opened again. */
+static bool resume(struct classifier *classifier, const struct classifier_settings *settings,
+                   const struct classifier_pins *pins, int *error) {
+    if (!find_state(classifier, pins))
+        return false;
+    if (reuse_maps(classifier->object, pins))
+        return true;
+    /* Some maps were removed: the rest is of no use, nor is the object that took some of them. */
+    pins_remove(pins->pins, pins->interface, "state");
+    unmap_state(classifier);
+    tc_portbytes_bpf__destroy(classifier->object);
+    classifier->object = NULL;
+    *error = open_object(classifier, settings);
+    return false;
 }
 
 /* *resumed: with the maps that are pinned. */
 static int load_object(struct classifier *classifier, const struct classifier_settings *settings,
                        const struct classifier_pins *pins, bool *resumed) {
-    struct tc_portbytes_bpf *object = tc_portbytes_bpf__open();
-    int error = 0;
+    int error = open_object(classifier, settings);
 
-    if (!object)
-        return -errno;
-    classifier->object = object;
-    set_constants(object, classifier, settings);
-    *resumed = pins && find_state(classifier, pins);
-    if (*resumed && !reuse_maps(object, pins)) { /* some were removed: the rest is of no use */
-        pins_remove(pins->pins, pins->interface, "state");
-        unmap_state(classifier);
-        tc_portbytes_bpf__destroy(object);
-        classifier->object = NULL;
-        return load_object(classifier, settings, pins, resumed);
-    }
-    if (!*resumed)
-        error =
-            bpf_map__set_max_entries(object->maps.counters, classifier->slots * classifier->cpus);
+    *resumed = !error && pins && resume(classifier, settings, pins, &error);
+    if (!error && !*resumed)
+        error = bpf_map__set_max_entries(classifier->object->maps.counters,
+                                         classifier->slots * classifier->cpus);
     if (!error)
-        error = tc_portbytes_bpf__load(object);
+        error = tc_portbytes_bpf__load(classifier->object);
     /* .bss not mapped: a probe that libbpf makes once had failed, so it assumes no support. */
-    if (!error && !object->bss)
+    if (!error && !classifier->object->bss)
         error = -EUCLEAN;
+    return error;
+}
+
+/* Resources that run out have the same remedies as for loading. */
+static int explain_pin_error(int error, char reason[LOAD_ERROR_SIZE]) {
+    if (error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOSPC)
+        return explain_load_error(error, reason);
+    snprintf(reason, LOAD_ERROR_SIZE,
+             "cannot pin the maps below /sys/fs/bpf/tc_portbytes: %s; remove what is in the way, "
+             "or run collectd as a user who may write there.",
+             strerror(-error));
     return error;
 }
 
@@ -211,7 +231,7 @@ int classifier_open(struct classifier **out, const struct classifier_settings *s
         return error;
     classifier = calloc(1, sizeof(*classifier));
     if (!classifier) {
-        snprintf(reason, LOAD_ERROR_SIZE, "no memory.");
+        snprintf(reason, LOAD_ERROR_SIZE, "out of memory.");
         return -ENOMEM;
     }
     classifier->state_size = pins ? pins->state_size : 0;
@@ -229,7 +249,7 @@ int classifier_open(struct classifier **out, const struct classifier_settings *s
     }
     error = pins && !resumed ? pin_maps(classifier, pins) : 0;
     if (error) {
-        snprintf(reason, LOAD_ERROR_SIZE, "cannot pin the maps: %s.", strerror(-error));
+        error = explain_pin_error(error, reason);
         goto fail;
     }
     error = map_counters(classifier);
@@ -258,15 +278,11 @@ void classifier_close(struct classifier *classifier) {
 /* ---- using it ---- */
 
 int classifier_ingress_program(const struct classifier *classifier) {
-    int fd = bpf_program__fd(classifier->object->progs.tc_portbytes_in);
-
-    return fd < 0 ? -1 : fd;
+    return bpf_program__fd(classifier->object->progs.tc_portbytes_in);
 }
 
 int classifier_egress_program(const struct classifier *classifier) {
-    int fd = bpf_program__fd(classifier->object->progs.tc_portbytes_eg);
-
-    return fd < 0 ? -1 : fd;
+    return bpf_program__fd(classifier->object->progs.tc_portbytes_eg);
 }
 
 void *classifier_state(struct classifier *classifier) {

@@ -28,8 +28,8 @@ struct classifier_settings {
 /*
  * Where the maps are pinned so that they outlive the process. With it come `state_size` bytes of
  * memory, which snapshot.h gives a form. If what is there was committed under `fingerprint`, the
- * classifier resumes with the counters, the shared memory and the state it finds; else it begins
- * anew, and says so under `name` if anything was there.
+ * classifier resumes with the counters, the shared memory and the state it finds; else the counters
+ * restart from zero, which is logged for `name` if anything was there.
  */
 struct classifier_pins {
     const struct pins *pins; /* must outlive the classifier */
@@ -41,8 +41,7 @@ struct classifier_pins {
 
 /*
  * Loads the object, unattached. pins NULL: nothing outlives the process. Needs kernel 5.12,
- * CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. On failure reason[] has one sentence with the remedy;
- * -EPERM and -EOPNOTSUPP mean that no other classifier would fare better.
+ * CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. On failure reason[] has one sentence with the remedy.
  */
 int classifier_open(struct classifier **out, const struct classifier_settings *settings,
                     const struct classifier_pins *pins, char reason[LOAD_ERROR_SIZE]);
@@ -50,7 +49,7 @@ int classifier_open(struct classifier **out, const struct classifier_settings *s
 /* Pins stay. NULL is allowed. */
 void classifier_close(struct classifier *classifier);
 
-/* Descriptors of the programs, which stay the classifier's; -1: not loaded. */
+/* Descriptors of the programs, which stay the classifier's; negative: not loaded. */
 int classifier_ingress_program(const struct classifier *classifier);
 int classifier_egress_program(const struct classifier *classifier);
 

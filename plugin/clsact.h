@@ -2,7 +2,7 @@
 /*
  * Attaching by clsact (before Linux 6.6): a filter for each direction, below the interface's
  * clsact qdisc. A filter outlives its process, so what a killed daemon left is recognised and
- * replaced or removed; filters of living daemons and of others are left alone.
+ * replaced or removed; filters of running daemons and of others are left alone.
  */
 #ifndef PB_CLSACT_H
 #define PB_CLSACT_H

@@ -20,6 +20,7 @@ struct instance {
     struct slots *slots;
     int index;
     struct classifier_settings settings;
+    __u64 fingerprint; /* but for the name, see policy_fingerprint_named */
     const struct pins *pins;
 };
 
@@ -30,7 +31,7 @@ static const char *saved_state(const struct interface_env *env, const struct ins
     const void *memory = classifier_state(instance->classifier);
 
     return memory ? snapshot_latest(memory, policy_state_size(env->settings),
-                                    policy_fingerprint(env->settings, &instance->settings, name))
+                                    policy_fingerprint_named(instance->fingerprint, name))
                   : NULL;
 }
 
@@ -45,8 +46,7 @@ static void save_state(const struct interface_env *env, const struct interface *
     state = snapshot_begin(memory, size);
     slots_save(instance->slots, state);
     ledger_save(interface->ledger, state + policy_slots_size(env->settings));
-    snapshot_commit(memory, size,
-                    policy_fingerprint(env->settings, &instance->settings, interface->name));
+    snapshot_commit(memory, size, policy_fingerprint_named(instance->fingerprint, interface->name));
 }
 
 /* ---- an instance ---- */
@@ -58,7 +58,7 @@ static int open_classifier(struct instance *instance, const struct interface_env
         .interface = link->index,
         .name = link->name,
         .state_size = policy_state_size(env->settings),
-        .fingerprint = policy_fingerprint(env->settings, &instance->settings, link->name),
+        .fingerprint = policy_fingerprint_named(instance->fingerprint, link->name),
     };
 
     return classifier_open(&instance->classifier, &instance->settings, env->pins ? &pins : NULL,
@@ -96,18 +96,19 @@ int instance_open(struct instance **out, const struct interface_env *env,
     int error;
 
     if (!instance) {
-        snprintf(reason, INSTANCE_REASON_SIZE, "no memory.");
+        snprintf(reason, INSTANCE_REASON_SIZE, "out of memory.");
         return -ENOMEM;
     }
     instance->index = link->index;
     instance->settings = policy_classifier(env->settings, link->type);
+    instance->fingerprint = policy_fingerprint(env->settings, &instance->settings);
     instance->pins = env->pins;
     error = open_classifier(instance, env, link, reason);
     if (error)
         goto out;
     error = make_slots(instance, env, link->name);
     if (error) {
-        snprintf(reason, INSTANCE_REASON_SIZE, "no memory.");
+        snprintf(reason, INSTANCE_REASON_SIZE, "out of memory.");
         goto out;
     }
     /* Before the first packet, so that the policy holds for all of them. */
@@ -174,11 +175,22 @@ static void apply_selected(struct interface *interface, const struct interface_e
             slots_reserve(interface->instance->slots, env->settings->ports[i]);
 }
 
-static void apply_listener(void *context, __u32 key) {
-    struct interface *interface = context;
+struct listening {
+    struct interface *interface;
+    __u64 now;
+};
 
-    if (ledger_listening(interface->ledger, key, monotonic()))
-        slots_reserve(interface->instance->slots, key);
+static void apply_listener(void *context, __u32 key) {
+    const struct listening *listening = context;
+
+    if (ledger_listening(listening->interface->ledger, key, listening->now))
+        slots_reserve(listening->interface->instance->slots, key);
+}
+
+static void apply_listeners(struct interface *interface, const struct interface_env *env) {
+    struct listening listening = {.interface = interface, .now = monotonic()};
+
+    listeners_for_each(&env->listeners, interface->loopback, apply_listener, &listening);
 }
 
 /* Accounts what the interface counted since the last read. */
@@ -212,7 +224,7 @@ void interface_take(struct interface *interface, const struct interface_env *env
     log_limit_reset(&interface->failure);
     interface_fold(interface, env->ephemeral); /* it may have changed while this was loaded */
     apply_selected(interface, env);
-    listeners_for_each(&env->listeners, interface->loopback, apply_listener, interface);
+    apply_listeners(interface, env);
     save_state(env, interface);
 }
 
@@ -251,36 +263,51 @@ void interface_fold(struct interface *interface, struct port_range ephemeral) {
         slots_fold(interface->instance->slots, ephemeral.first, ephemeral.last);
 }
 
+void interface_end_attempt(struct interface *interface, const struct netlink_link *link, int error,
+                           const char *reason) {
+    bool report = error && error != -ENODEV;
+
+    if (report && interface) {
+        if (interface->failed_index != link->index || interface->failed_error != error)
+            log_limit_reset(&interface->failure);
+        interface->failed_index = link->index;
+        interface->failed_error = error;
+        report = log_limit_pass(&interface->failure, monotonic());
+    }
+    if (report)
+        pb_log(LOG_ERR, "%s: %s", link->name, reason);
+    log_capture_end(link->name, report ? LOG_NOTICE : -1);
+}
+
 /* Puts attachments back that were removed externally. */
 static void restore(struct interface *interface) {
+    struct netlink_link link = {.index = interface->instance->index};
     char reason[ATTACH_REASON_SIZE];
     __u64 now = monotonic();
-    bool report = false;
+    int error;
 
     if (attach_check(interface->instance->attach, interface->name) != -ENOENT ||
         now < interface->restore_at)
         return;
+    snprintf(link.name, sizeof(link.name), "%s", interface->name);
     log_capture_begin();
-    if (attach_restore(interface->instance->attach, reason)) {
+    error = attach_restore(interface->instance->attach, reason);
+    interface_end_attempt(interface, &link, error, reason);
+    if (error) {
         interface->restore_at = now + RETRY_INTERVAL;
-        report = log_limit_pass(&interface->failure, now);
-        if (report)
-            pb_log(LOG_ERR, "%s: %s", interface->name, reason);
-    } else {
-        log_limit_reset(&interface->failure);
-        pb_log(LOG_WARNING,
-               "%s: classifier was removed externally; reattached, traffic in between was not "
-               "counted.",
-               interface->name);
+        return;
     }
-    log_capture_end(interface->name, report ? LOG_NOTICE : -1);
+    log_limit_reset(&interface->failure);
+    pb_log(LOG_WARNING,
+           "%s: classifier was removed externally; reattached, traffic in between was not "
+           "counted.",
+           interface->name);
 }
 
 void interface_read(struct interface *interface, const struct interface_env *env) {
     restore(interface);
     apply_selected(interface, env);
-    /* Before accounting: what they carried is theirs from this read on. */
-    listeners_for_each(&env->listeners, interface->loopback, apply_listener, interface);
+    apply_listeners(interface, env); /* before accounting: their series begin at this read */
     account(interface, env);
     slots_pick_victims(interface->instance->slots, ledger_is_active, interface->ledger);
 }

@@ -40,9 +40,8 @@ struct instance;
 
 /*
  * Loads a classifier and attaches it to the link, with these ports folded; with pins it resumes
- * what is pinned. On failure
- * reason[] has one sentence, and pins stay for the next attempt. libbpf's lines are the caller's
- * to capture. -ENODEV: the link has gone meanwhile.
+ * what is pinned. On failure reason[] has one sentence, and pins stay for the next attempt.
+ * libbpf's lines are the caller's to capture. -ENODEV: the link has gone meanwhile.
  */
 int instance_open(struct instance **out, const struct interface_env *env,
                   struct port_range ephemeral, const struct netlink_link *link,
@@ -66,7 +65,8 @@ struct interface {
     __u64 removed_at;         /* monotonic ns; 0: not removed */
     bool loopback;            /* listeners on loopback addresses can be reached through it */
     __u64 restore_at;         /* monotonic ns: no attempt to attach again before then */
-    struct log_limit failure; /* to attach */
+    struct log_limit failure; /* to attach, of the index and with the error that follow */
+    int failed_index, failed_error;
     char name[IFNAMSIZ];
 };
 
@@ -84,6 +84,14 @@ int interface_resume(struct interface *interface, const struct interface_env *en
                      struct instance *instance, const struct netlink_link *link);
 void interface_take(struct interface *interface, const struct interface_env *env,
                     struct instance *instance, const struct netlink_link *link);
+
+/*
+ * Ends the log capture of an attempt to attach. error 0 or -ENODEV: the interface was attached, or
+ * deleted meanwhile. Else the reason and libbpf's lines are logged, unless that would only repeat
+ * what was logged of this index before. interface NULL: always.
+ */
+void interface_end_attempt(struct interface *interface, const struct netlink_link *link, int error,
+                           const char *reason);
 
 /* The interface was renamed: accounts what it counted and passes its instance on. */
 struct instance *interface_pass(struct interface *interface, const struct interface_env *env);

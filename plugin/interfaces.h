@@ -21,8 +21,7 @@ struct links {
     unsigned number;
 };
 
-/* settings must outlive it, and so must env.pins, which is set before the first instance. -ENOMEM.
- */
+/* -ENOMEM. settings must outlive it, and so must env.pins, which the caller sets afterwards. */
 int interfaces_init(struct interfaces *interfaces, const struct settings *settings);
 
 /* With `keep` what is pinned stays attached, see instance_close. */
@@ -37,7 +36,7 @@ struct interface *interfaces_find_or_create(struct interfaces *interfaces, const
 /* NULL: no such link. */
 const struct netlink_link *links_find(const struct links *links, int index);
 
-/* The ports that are folded as the kernel's settings are now. */
+/* The ephemeral range under the current sysctl, or whatever is folded in place of it. */
 struct port_range interfaces_ephemeral(const struct settings *settings);
 
 /*

@@ -3,7 +3,6 @@
 
 #include <bpf/libbpf.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 static _Thread_local struct {
     char *text;
     size_t length;
-    bool active;
+    unsigned depth; /* captures that began and have not ended */
 } capture;
 
 /*
@@ -26,7 +25,7 @@ static int on_print(enum libbpf_print_level level, const char *format, va_list a
     char *line, *text;
     int length;
 
-    if (!capture.active)
+    if (!capture.depth)
         return previous_print ? previous_print(level, format, arguments) : 0;
     if (level == LIBBPF_DEBUG)
         return 0;
@@ -51,7 +50,7 @@ void log_capture_begin(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, replace_print);
-    capture.active = true;
+    capture.depth++;
 }
 
 void log_capture_discard(void) {
@@ -63,7 +62,8 @@ void log_capture_discard(void) {
 void log_capture_end(const char *name, int priority) {
     char *rest = NULL;
 
-    capture.active = false;
+    if (--capture.depth)
+        return;
     for (char *line = capture.text && priority >= 0 ? strtok_r(capture.text, "\n", &rest) : NULL;
          line; line = strtok_r(NULL, "\n", &rest))
         pb_log(priority, "%s: %s", name, line);

@@ -7,10 +7,10 @@
 #ifndef PB_LIBBPF_LOG_H
 #define PB_LIBBPF_LOG_H
 
-/* From here on this thread's lines are captured. Not nested. */
+/* From here on this thread's lines are captured. Captures nest: the outermost end decides. */
 void log_capture_begin(void);
 
-/* What was captured so far explains nothing that isn't known better. */
+/* Drops the lines captured so far: the cause is already known. */
 void log_capture_discard(void);
 
 /* Ends the capture. The lines are logged, each behind `name`, unless priority is negative. */

@@ -62,7 +62,7 @@ int explain_load_error(int error, char reason[LOAD_ERROR_SIZE]) {
     const char *missing = missing_capabilities(text);
 
     if (*missing) {
-        log_capture_discard(); /* the verifier's text would lead astray */
+        log_capture_discard(); /* the verifier's text would mislead */
         snprintf(reason, LOAD_ERROR_SIZE,
                  "the kernel refused the classifier because collectd lacks%s; run it as root or "
                  "give it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",
@@ -87,14 +87,13 @@ int explain_load_error(int error, char reason[LOAD_ERROR_SIZE]) {
         break;
     case -EUCLEAN:
         snprintf(reason, LOAD_ERROR_SIZE,
-                 "libbpf could not ask the kernel what it supports, for lack of memory or of "
-                 "file descriptors, and will not ask again; restart collectd.");
+                 "libbpf's probe of the kernel's features failed for lack of memory or of file "
+                 "descriptors, and its result is cached; restart collectd.");
         break;
     case -ENOMEM:
     case -E2BIG:
     case -ENOSPC:
-        snprintf(reason, LOAD_ERROR_SIZE,
-                 "no memory for the classifier (%s); a smaller MaxPorts needs less.",
+        snprintf(reason, LOAD_ERROR_SIZE, "no memory for the classifier (%s); lower MaxPorts.",
                  strerror(-error));
         break;
     default:

@@ -14,9 +14,9 @@
 int check_kernel(char reason[LOAD_ERROR_SIZE]);
 
 /*
- * The sentence for an error of loading, negative errno or libbpf's. Returns the error that the
- * cause deserves: -EPERM if capabilities are missing, whatever the kernel said; what libbpf said
- * is discarded then, see libbpf_log.h.
+ * The sentence for an error of loading, negative errno or libbpf's. Returns -EPERM if capabilities
+ * are missing, whatever the kernel said, else `error`. In the first case what libbpf said is
+ * discarded, see log_capture_discard.
  */
 int explain_load_error(int error, char reason[LOAD_ERROR_SIZE]);
 

@@ -25,9 +25,10 @@ struct monitor {
     struct pins *pins;    /* NULL: nothing outlives the daemon */
     pthread_mutex_t lock; /* for interfaces, whose settings and pins never change */
     struct interfaces interfaces;
+    struct log_limit list_failure;
     pthread_t thread;
     bool running;
-    int wake; /* eventfd: the thread shall end */
+    int wake; /* eventfd: tells the thread to exit */
 };
 
 /* ---- links come and go ---- */
@@ -35,7 +36,9 @@ struct monitor {
 static int list_links(struct monitor *monitor, struct links *links) {
     int error = netlink_links(monitor->netlink, &links->link, &links->number);
 
-    if (error)
+    if (!error)
+        log_limit_reset(&monitor->list_failure);
+    else if (log_limit_pass(&monitor->list_failure, monotonic()))
         pb_log(LOG_ERR, "cannot list the interfaces: %s.", strerror(-error));
     return error;
 }
@@ -49,21 +52,6 @@ static bool is_counted(struct monitor *monitor, const char *name) {
     counted = interface && interface->instance;
     pthread_mutex_unlock(&monitor->lock);
     return counted;
-}
-
-/* Whether a failure to attach may be logged: it repeats at each change of any link. */
-static bool may_report_failure(struct monitor *monitor, const char *name) {
-    struct interface *interface;
-    bool may = true;
-
-    pthread_mutex_lock(&monitor->lock);
-    interface = interfaces_find_or_create(&monitor->interfaces, name);
-    if (interface) {
-        may = log_limit_pass(&interface->failure, monotonic());
-        interface->removed_at = monotonic(); /* a name that is never counted is forgotten, too */
-    }
-    pthread_mutex_unlock(&monitor->lock);
-    return may;
 }
 
 /* The instance becomes the interface's, or is closed: -ENOMEM. */
@@ -86,23 +74,26 @@ static int register_instance(struct monitor *monitor, struct instance *instance,
 
 /* -ENODEV: the link has gone meanwhile. */
 static int attach_link(struct monitor *monitor, const struct netlink_link *link) {
-    char reason[INSTANCE_REASON_SIZE];
     struct port_range ephemeral = interfaces_ephemeral(monitor->settings);
+    char reason[INSTANCE_REASON_SIZE];
+    struct interface *interface = NULL;
     struct instance *instance;
-    bool report = false;
     int error;
 
     log_capture_begin();
     error = instance_open(&instance, &monitor->interfaces.env, ephemeral, link, reason);
     if (!error) {
-        snprintf(reason, sizeof(reason), "no memory.");
+        snprintf(reason, sizeof(reason), "out of memory.");
         error = register_instance(monitor, instance, link);
     }
-    if (error && error != -ENODEV)
-        report = may_report_failure(monitor, link->name);
-    if (report)
-        pb_log(LOG_ERR, "%s: %s", link->name, reason);
-    log_capture_end(link->name, report ? LOG_NOTICE : -1);
+    pthread_mutex_lock(&monitor->lock);
+    if (error) {
+        interface = interfaces_find_or_create(&monitor->interfaces, link->name);
+        if (interface) /* a name that is never counted is forgotten, too */
+            interface->removed_at = monotonic();
+    }
+    interface_end_attempt(interface, link, error, reason);
+    pthread_mutex_unlock(&monitor->lock);
     return error;
 }
 
@@ -132,7 +123,7 @@ static int reconcile(struct monitor *monitor) {
             is_counted(monitor, link->name))
             continue;
         error = attach_link(monitor, link); /* slow, so without the lock */
-        if (error && error != -ENODEV)      /* gone: its message will come */
+        if (error && error != -ENODEV)      /* deleted: RTM_DELLINK follows */
             result = error;
     }
     free(links.link);
@@ -247,7 +238,7 @@ int monitor_start(struct monitor **out, const struct settings *settings, monitor
     int error = -ENOMEM;
 
     if (!monitor) {
-        pb_log(LOG_ERR, "cannot start: no memory.");
+        pb_log(LOG_ERR, "cannot start: out of memory.");
         return error;
     }
     monitor->settings = settings;

@@ -54,14 +54,24 @@ static int open_ours(int parent, const char *name, bool create) {
 
 /* ---- the directory of the network namespace ---- */
 
+/*
+ * -ENOENT: no bpffs is mounted. -EPERM: others could exchange directories in it, ours included:
+ * its owner could, and where all may write anybody could, but for the sticky bit. O_PATH: search
+ * permission is enough.
+ */
 static int open_bpffs(void) {
-    CLEANUP_CLOSE int directory = open(BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP_CLOSE int directory = open(BPFFS, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct statfs mounted;
+    struct stat status;
 
     if (directory < 0)
         return -errno;
-    if (fstatfs(directory, &mounted) || (unsigned long)mounted.f_type != BPF_FS_MAGIC)
+    if (fstatfs(directory, &mounted) || (unsigned long)mounted.f_type != BPF_FS_MAGIC ||
+        fstat(directory, &status))
         return -ENOENT;
+    if ((status.st_uid != 0 && status.st_uid != geteuid()) ||
+        (status.st_mode & (S_IWGRP | S_IWOTH) && !(status.st_mode & S_ISVTX)))
+        return -EPERM;
     return take_fd(&directory);
 }
 
@@ -70,6 +80,17 @@ static void report_not_ours(int priority, const char *path) {
            "%s is not a directory of uid %u that nobody else may write; it was left alone, "
            "remove it by hand.",
            path, (unsigned)geteuid());
+}
+
+static void report_bpffs(int error) {
+    if (error == -ENOENT)
+        pb_log(LOG_ERR, "Persist needs a bpf file system at " BPFFS
+                        ": mount -t bpf -o mode=0700 bpf " BPFFS ".");
+    else if (error == -EPERM)
+        pb_log(LOG_ERR, "Persist needs a " BPFFS " that only root can change: chown root " BPFFS
+                        "; chmod 0700 " BPFFS ".");
+    else
+        pb_log(LOG_ERR, "Persist cannot open " BPFFS ": %s.", strerror(-error));
 }
 
 #define PATH_SIZE 64
@@ -82,13 +103,12 @@ static int open_namespace(const char *name, bool create) {
     char path[PATH_SIZE];
     int directory;
 
-    path_of(name, path);
     if (bpffs < 0) {
         if (create)
-            pb_log(LOG_ERR, "Persist needs a bpf file system at " BPFFS
-                            ": mount -t bpf -o mode=0700 bpf " BPFFS ".");
-        return -ENOENT;
+            report_bpffs(bpffs);
+        return bpffs;
     }
+    path_of(name, path);
     top = directory = open_ours(bpffs, TOP_NAME, create);
     if (top >= 0)
         directory = open_ours(top, name, create);
@@ -102,31 +122,62 @@ static int open_namespace(const char *name, bool create) {
     return directory;
 }
 
+/*
+ * As open_namespace, and locked until it is closed, however the process ends. -EBUSY: another
+ * process has it.
+ */
+static int lock_namespace(const char *name, bool create) {
+    struct stat status;
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        CLEANUP_CLOSE int directory = open_namespace(name, create);
+
+        if (directory < 0)
+            return directory;
+        if (flock(directory, LOCK_EX | LOCK_NB))
+            return -EBUSY;
+        if (fstat(directory, &status) == 0 && status.st_nlink > 0)
+            return take_fd(&directory);
+        /* Another process has removed it since it was opened, as its last act. */
+    }
+    return -EBUSY;
+}
+
+/* Its directory is called by the inode number of the network namespace. */
+static int name_of_namespace(char name[NAME_SIZE]) {
+    struct stat namespace;
+
+    if (stat("/proc/thread-self/ns/net", &namespace))
+        return -errno;
+    snprintf(name, NAME_SIZE, "%lu", (unsigned long)namespace.st_ino);
+    return 0;
+}
+
 int pins_open(struct pins **out, bool create) {
     CLEANUP_CLOSE int directory = -1;
     char name[NAME_SIZE], path[PATH_SIZE];
-    struct stat namespace;
     struct pins *pins;
+    int error;
 
     *out = NULL;
-    if (stat("/proc/thread-self/ns/net", &namespace))
-        return -errno;
-    snprintf(name, sizeof(name), "%lu", (unsigned long)namespace.st_ino);
-    directory = open_namespace(name, create);
-    if (directory < 0)
-        return create ? directory : 0;
-    if (flock(directory, LOCK_EX | LOCK_NB)) { /* ends with the process, however that ends */
+    error = name_of_namespace(name);
+    if (error && create)
+        pb_log(LOG_ERR, "Persist cannot name the network namespace: /proc/thread-self/ns/net: %s.",
+               strerror(-error));
+    if (!error)
+        error = directory = lock_namespace(name, create);
+    if (error < 0) {
         path_of(name, path);
-        if (create)
+        if (error == -EBUSY && create)
             pb_log(LOG_ERR,
-                   "another collectd has %s: only one in a network namespace may have "
+                   "another collectd uses %s: only one in a network namespace may have "
                    "Persist true.",
                    path);
-        return create ? -EBUSY : 0;
+        return create ? error : 0;
     }
     pins = calloc(1, sizeof(*pins));
     if (!pins) {
-        pb_log(LOG_ERR, "cannot start: no memory.");
+        pb_log(LOG_ERR, "cannot start: out of memory.");
         return -ENOMEM;
     }
     memcpy(pins->name, name, sizeof(name));
@@ -235,19 +286,30 @@ struct sweep {
     void *context;
 };
 
+/* The index that a directory is called by; 0: it is called otherwise. */
+static int index_of(const char *name) {
+    char canonical[16];
+    long index = strtol(name, NULL, 10);
+
+    if (index < 1 || index > INT_MAX)
+        return 0;
+    snprintf(canonical, sizeof(canonical), "%ld", index);
+    return strcmp(name, canonical) ? 0 : (int)index;
+}
+
 static void sweep_entry(void *context, const char *name) {
     const struct sweep *sweep = context;
     CLEANUP_CLOSE int directory = open_ours(sweep->pins->directory, name, false);
-    char canonical[16], path[PATH_SIZE + NAME_MAX];
-    int interface = atoi(name);
+    char path[PATH_SIZE + NAME_MAX];
+    int interface = index_of(name);
 
-    snprintf(canonical, sizeof(canonical), "%d", interface);
-    if (directory < 0 || interface <= 0 || strcmp(name, canonical) != 0) {
-        snprintf(path, sizeof(path), TOP "/%s/%s", sweep->pins->name, name);
+    snprintf(path, sizeof(path), TOP "/%s/%s", sweep->pins->name, name);
+    if (!interface)
+        pb_log(LOG_WARNING, "%s is nothing that this plugin pins; it was left alone.", path);
+    else if (directory == -EPERM)
         report_not_ours(LOG_WARNING, path);
-    } else if (!sweep->keep || !sweep->keep(sweep->context, interface)) {
+    else if (!sweep->keep || !sweep->keep(sweep->context, interface))
         pins_remove_all(sweep->pins, interface);
-    }
 }
 
 void pins_sweep(const struct pins *pins, bool (*keep)(void *context, int interface),

@@ -2,14 +2,16 @@
 /*
  * What outlives the process: BPF maps and links, pinned on bpffs as
  * /sys/fs/bpf/tc_portbytes/NETNS/IFINDEX/NAME, where NETNS is the inode number of the network
- * namespace. Pins end with the boot, or by rm -r.
+ * namespace. Pins last until reboot, or rm -r.
  *
  * /sys/fs/bpf may be writable by all (mode 1777 is the file system's default), so others can
- * prepare anything there. Only real directories that belong to our effective user and that
+ * create anything there first. Only real directories that belong to our effective user and that
  * nobody else may write are entered, created or emptied, each opened relative to the one above
- * it; no symbolic link is ever followed. Anything else is named in the log and left alone.
+ * it; no symbolic link is ever followed. pins_open and pins_sweep name anything else in the log,
+ * and all leave it alone.
  *
- * Errors are negative errno. Not thread-safe.
+ * Errors are negative errno. pins_get, pins_put and the removals may be called from any thread,
+ * for each interface from one at a time; the others from one thread, alone.
  */
 #ifndef PB_PINS_H
 #define PB_PINS_H
@@ -21,8 +23,9 @@ struct pins;
 /*
  * The directory of the current network namespace, locked against other processes as long as it
  * is open. With `create` it is created if it is missing (mode 0700), and what is wrong is said in
- * one line of the log. Without it, *out is NULL if there is none or another process has it.
- * -EBUSY: another process has it; -EPERM: what is there is not ours.
+ * one line of the log. Without it, *out is NULL if there is none, if it is not ours, which is
+ * logged, or if another process has it. -ENOENT: no bpffs is mounted; -EBUSY: another process has
+ * it; -EPERM: what is there is not ours.
  */
 int pins_open(struct pins **out, bool create);
 
@@ -42,8 +45,7 @@ void pins_remove(const struct pins *pins, int interface, const char *name);
 void pins_remove_all(const struct pins *pins, int interface);
 
 /*
- * The same for every interface that keep() does not want kept; NULL: for all. An entry that is
- * not ours is named in the log.
+ * The same for every interface that keep() does not want kept; NULL: for all.
  */
 void pins_sweep(const struct pins *pins, bool (*keep)(void *context, int interface), void *context);
 

@@ -116,7 +116,7 @@ static __u64 hash_number(__u64 before, __u64 number, unsigned bytes) {
 }
 
 __u64 policy_fingerprint(const struct settings *settings,
-                         const struct classifier_settings *classifier, const char *name) {
+                         const struct classifier_settings *classifier) {
     const __u64 facts[] = {LAYOUT,
                            policy_state_size(settings),
                            policy_slots_size(settings),
@@ -136,7 +136,11 @@ __u64 policy_fingerprint(const struct settings *settings,
         hash = hash_number(hash, facts[i], sizeof(facts[i]));
     for (__u32 i = 0; i < settings->ports_number; i++)
         hash = hash_number(hash, settings->ports[i], sizeof(settings->ports[i]));
-    for (const char *byte = name; *byte; byte++)
-        hash = hash_byte(hash, *byte);
     return hash;
+}
+
+__u64 policy_fingerprint_named(__u64 fingerprint, const char *name) {
+    for (const char *byte = name; *byte; byte++)
+        fingerprint = hash_byte(fingerprint, *byte);
+    return fingerprint;
 }

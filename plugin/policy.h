@@ -40,10 +40,11 @@ size_t policy_slots_size(const struct settings *settings);
 size_t policy_state_size(const struct settings *settings);
 
 /*
- * A number for everything that the pinned maps and the state depend on: a ledger belongs to an
- * interface's name. A state of another number is not resumed.
+ * A number for everything that the pinned maps and the state depend on; a state of another number
+ * is not resumed. A ledger belongs to an interface's name, which is added to the rest.
  */
 __u64 policy_fingerprint(const struct settings *settings,
-                         const struct classifier_settings *classifier, const char *name);
+                         const struct classifier_settings *classifier);
+__u64 policy_fingerprint_named(__u64 fingerprint, const char *name);
 
 #endif

@@ -35,7 +35,7 @@ bool selection_is_empty(const struct selection *selection);
 bool selection_wants(const struct selection *selection, const char *name);
 
 /*
- * The n-th plain name, from 0; NULL if there are not so many, or if the selection is inverted.
+ * The n-th plain name, from 0; NULL if there are fewer, or if the selection is inverted.
  * Owned by the selection.
  */
 const char *selection_name(const struct selection *selection, unsigned n);

@@ -225,10 +225,10 @@ static void time_recycling(struct setting *setting, unsigned rounds) {
 
         traffic(setting);
         read_plugin(setting); /* they carried something */
-        read_plugin(setting); /* nothing any more: chosen */
+        read_plugin(setting); /* idle now: victims */
         wall_before = wall();
         cpu_before = cpu_ns();
-        read_plugin(setting); /* withdrawn */
+        read_plugin(setting); /* unlinked */
         sample("read", setting->name, "tc_portbytes, a read that recycles all slots", "ms",
                (wall() - wall_before) * 1e3);
         sample("read-cpu", setting->name, "tc_portbytes, a read that recycles all slots", "ms",

@@ -62,9 +62,9 @@ refused() {
     stop_collectd
 }
 
-refused 12 "no memory for the classifier (Cannot allocate memory); a smaller MaxPorts needs less."
-refused 28 "no memory for the classifier (No space left on device); a smaller MaxPorts needs less."
-refused 7 "no memory for the classifier (Argument list too long); a smaller MaxPorts needs less."
+refused 12 "no memory for the classifier (Cannot allocate memory); lower MaxPorts."
+refused 28 "no memory for the classifier (No space left on device); lower MaxPorts."
+refused 7 "no memory for the classifier (Argument list too long); lower MaxPorts."
 refused 24 "no file descriptors for the classifier (Too many open files); raise the limit: LimitNOFILE"
 
 # ---- too few file descriptors ----

@@ -108,7 +108,7 @@ sed "s,\"$work/\(log\|csv\|pid\)\",\"$work/other/\1\",;s,BaseDir.*,BaseDir \"$wo
     "$work/first" >"$work/conf-2"
 in_mount timeout 30 env LD_PRELOAD="$([ $hook = clsact ] && echo "$PB_TOOLS/libnotcx.so")" \
     "$PB_COLLECTD" -T -C "$work/conf-2" >/dev/null 2>&1
-is "$(grep -c 'another collectd has /sys/fs/bpf/tc_portbytes/[0-9]*: only one' "$work/other/log")" 1 \
+is "$(grep -c 'another collectd uses /sys/fs/bpf/tc_portbytes/[0-9]*: only one' "$work/other/log")" 1 \
     "a second collectd with Persist true is told so"
 in_b "$PB_TOOLS/blast" b0 4 udp 40000 999 100 100 >/dev/null
 settle
@@ -119,7 +119,7 @@ is "$(total a0 rx_packets)" $((before + 4421)) "and the first one counts on"
 stop_collectd
 write_config 'Persist true' 'MaxPorts 128' 'MinBytes 0' 'Interface "a0"'
 start_collectd "${inside[@]}"
-is "$(logged "a0: the pinned maps are of other settings or of another version; counters begin anew.")" 1 \
+is "$(logged "a0: pinned maps were made with other settings or by another version; counters restart from zero.")" 1 \
     "other settings: it is said once"
 is "$(hooked)" "a0 ingress egress" "and the classifier is attached once"
 rm -rf "$work/csv"

@@ -214,7 +214,7 @@ static void read_at(struct monitor *monitor, __u64 at, __u64 interval) {
     monitor_read(monitor, interval * 1000000000, on_say, NULL);
 }
 
-/* Without a grace period a withdrawn slot is held for an interval, however young the machine. */
+/* Without a grace period an unlinked slot is held for an interval, however young the machine. */
 static void test_young_machine(__u64 boot, __u64 interval) {
     struct monitor *monitor = NULL;
     struct settings settings;
@@ -227,9 +227,9 @@ static void test_young_machine(__u64 boot, __u64 interval) {
     tail = shared.tail;
     first_packet(PB_KEY(PB_TCP, 1009));
     read_at(monitor, boot, interval);
-    read_at(monitor, boot + 1, interval); /* idle: chosen */
-    read_at(monitor, boot + 2, interval); /* withdrawn */
-    is_u64(shared.table[PB_KEY(PB_TCP, 1009)], 0, "an idle port's slot is withdrawn");
+    read_at(monitor, boot + 1, interval); /* idle: a victim */
+    read_at(monitor, boot + 2, interval); /* unlinked */
+    is_u64(shared.table[PB_KEY(PB_TCP, 1009)], 0, "an idle port's slot is unlinked");
     is_u64(shared.tail, tail, "and not given to another port at once");
     read_at(monitor, boot + 2 + interval - 1, interval);
     is_u64(shared.tail, tail, "nor within an interval (%llu s)", interval);

@@ -76,7 +76,7 @@ static struct world {
     struct pb_counters counters[CPUS][SLOTS];
     struct pb_counters sent[CPUS][PORTS];
     __u64 finished[CPUS]; /* packets that a CPU has counted; UINT64_MAX: it has stopped */
-    bool stop;            /* the CPUs shall stop */
+    bool stop;            /* tells the CPUs to stop */
     struct pb_counters reported[SERIES];
     __u32 falls, reads, unknown;
     __u64 memory[]; /* snapshot.h's */
