@@ -60,18 +60,23 @@ clang_tidy() {
         grep -E '/plugin/([a-z_]+/)?[a-z_]+\.[ch]:[0-9]+:[0-9]+: (error|warning)' || true # not the generated skeleton
 }
 
-# Module names, "USER USED" a line. A module is NAME.c with NAME.h and NAME_private.h. Headers are looked up as by the
-# preprocessor: in the directory of the file, then -Ibpf -Iplugin; others are not ours.
+# A module is NAME.c, NAME.h and NAME_private.h, which its other files (NAME_restore.c) include.
+module_of() {
+    local name=${1%.[ch]}
+    echo "${name%_private}"
+}
+
+# Module names, "USER USED" a line. Headers are looked up as by the preprocessor: in the directory
+# of the file, then -Ibpf -Iplugin; others are not ours.
 include_edges() {
-    local file header directory module used
+    local file header directory user used
     for file in "${sources[@]}"; do
+        user=$(module_of "$file")
         while read -r header; do
             for directory in "${file%/*}" bpf plugin; do
                 [ -f "$directory/$header" ] || continue
-                header=$(realpath --relative-to=. "$directory/$header")
-                module=${file%.[ch]} used=${header%.[ch]}
-                [ "${module%_private}" = "${used%_private}" ] ||
-                    echo "${module%_private} ${used%_private}"
+                used=$(module_of "$(realpath --relative-to=. "$directory/$header")")
+                [ "$user" = "$used" ] || echo "$user $used"
                 break
             done
         done < <(sed -n 's/^[ \t]*#[ \t]*include[ \t]*[<"]\([^>"]*\)[>"].*/\1/p' "$file")
