@@ -12,7 +12,7 @@
 #include <collectd/liboconfig/oconfig.h>
 
 #include "log.h"
-#include "port_range.h"
+#include "port_option.h"
 #include "tc_portbytes.h"
 
 #define MAX_PORTS_MIN    16
@@ -248,30 +248,30 @@ static int select_port(struct settings *settings, __u32 key) {
     return 0;
 }
 
-static int get_port_range(const oconfig_item_t *item, struct port_range *out) {
+static int get_ports(const oconfig_item_t *item, struct port_option *out) {
     const oconfig_value_t *number = single_value(item, OCONFIG_TYPE_NUMBER);
     const oconfig_value_t *text = single_value(item, OCONFIG_TYPE_STRING);
 
     if (text)
-        return port_range_parse(out, text->value.string);
+        return port_option_parse(out, text->value.string);
     if (number)
-        return port_range_from_numbers(out, number->value.number, number->value.number);
+        return port_option_from_numbers(out, number->value.number, number->value.number);
     /* 8000-8999 without quotes is two numbers to collectd's parser: 8000 and -8999. */
     if (item->values_num == 2 && item->children_num == 0 &&
         item->values[0].type == OCONFIG_TYPE_NUMBER && item->values[1].type == OCONFIG_TYPE_NUMBER)
-        return port_range_from_numbers(out, item->values[0].value.number,
-                                       -item->values[1].value.number);
+        return port_option_from_numbers(out, item->values[0].value.number,
+                                        -item->values[1].value.number);
     return -EINVAL;
 }
 
 static int on_port(struct settings *settings, const oconfig_item_t *item) {
-    struct port_range range;
+    struct port_option ports;
 
-    if (get_port_range(item, &range))
+    if (get_ports(item, &ports))
         return refuse(item, "a port from 1 to 65535, a range such as \"8000-8999\" or a service "
                             "name, optionally preceded by \"tcp/\", \"udp/\" or \"sctp/\"");
     for (int transport = 0; transport < PB_TRANSPORTS; transport++) {
-        for (__u32 port = range.first; range.transport[transport] && port <= range.last; port++) {
+        for (__u32 port = ports.first; ports.transport[transport] && port <= ports.last; port++) {
             int error = select_port(settings, PB_KEY(transport, port));
 
             if (error == -E2BIG)

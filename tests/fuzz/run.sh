@@ -21,8 +21,8 @@ shift
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(ports config selection netlink)
 declare -A sources=(
-    [ports]='plugin/config.c plugin/port_range.c plugin/selection.c -lm'
-    [config]='plugin/config.c plugin/port_range.c plugin/selection.c -lm'
+    [ports]='plugin/config.c plugin/port_option.c plugin/selection.c -lm'
+    [config]='plugin/config.c plugin/port_option.c plugin/selection.c -lm'
     [selection]=plugin/selection.c
     [netlink]='plugin/netlink.c plugin/array.c -lmnl'
 )

@@ -6,7 +6,7 @@
  * To add an option: a row per valid value in `valid`, its kind in `kinds`, and a row per value out
  * of its range in `invalid`. The mistakes that any option allows are made with each of `kinds`.
  *
- * Links: plugin/config.c, plugin/port_range.c, plugin/selection.c. Needs -lm.
+ * Links: plugin/config.c, plugin/port_option.c, plugin/selection.c. Needs -lm.
  */
 #include <errno.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "port_range.h"
+#include "port_option.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -36,27 +36,27 @@ static __u32 parse_port(const char **text) {
 }
 
 /* "443" or "8000-8999". */
-static bool parse_numbers(struct port_range *range, const char *text) {
-    range->first = range->last = parse_port(&text);
-    if (range->first && *text == '-') {
+static bool parse_numbers(struct port_option *option, const char *text) {
+    option->first = option->last = parse_port(&text);
+    if (option->first && *text == '-') {
         text++;
-        range->last = parse_port(&text);
+        option->last = parse_port(&text);
     }
-    return !*text && range->first && range->last >= range->first;
+    return !*text && option->first && option->last >= option->first;
 }
 
 /* `transport` NULL: any. */
-static bool find_service(struct port_range *range, const char *name, const char *transport) {
+static bool find_service(struct port_option *option, const char *name, const char *transport) {
     const struct servent *service = getservbyname(name, transport);
 
     if (!service)
         return false;
-    range->first = range->last = ntohs((in_port_t)service->s_port);
+    option->first = option->last = ntohs((in_port_t)service->s_port);
     return true;
 }
 
-int port_range_parse(struct port_range *out, const char *text) {
-    struct port_range range = {.transport = {[PB_TCP] = true, [PB_UDP] = true}};
+int port_option_parse(struct port_option *out, const char *text) {
+    struct port_option option = {.transport = {[PB_TCP] = true, [PB_UDP] = true}};
     const char *slash = strchr(text, '/'), *transport_name = NULL;
 
     if (slash) {
@@ -66,23 +66,23 @@ int port_range_parse(struct port_range *out, const char *text) {
             return -EINVAL;
         transport_name = transport_names[transport];
         for (unsigned t = 0; t < PB_TRANSPORTS; t++)
-            range.transport[t] = t == transport;
+            option.transport[t] = t == transport;
         text = slash + 1;
     }
-    if (isdigit((unsigned char)*text) ? !parse_numbers(&range, text)
-                                      : !find_service(&range, text, transport_name))
+    if (isdigit((unsigned char)*text) ? !parse_numbers(&option, text)
+                                      : !find_service(&option, text, transport_name))
         return -EINVAL;
-    *out = range;
+    *out = option;
     return 0;
 }
 
-int port_range_from_numbers(struct port_range *out, double first, double last) {
+int port_option_from_numbers(struct port_option *out, double first, double last) {
     /* Any comparison with NaN is false. */
     if (!(first >= 1 && first <= last && last < PB_PORTS) || first != floor(first) ||
         last != floor(last))
         return -EINVAL;
-    *out = (struct port_range){.first = (__u32)first,
-                               .last = (__u32)last,
-                               .transport = {[PB_TCP] = true, [PB_UDP] = true}};
+    *out = (struct port_option){.first = (__u32)first,
+                                .last = (__u32)last,
+                                .transport = {[PB_TCP] = true, [PB_UDP] = true}};
     return 0;
 }
