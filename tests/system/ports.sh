@@ -513,7 +513,7 @@ refused 'Port 80.5' Port 80.5
 refused 'Port "8999-8000"' Port 8999-8000
 refused 'Port "80-"' Port '"80-"'
 refused 'Port "dccp/5"' Port dccp/5 sctp/
-refused 'Port "no-such-service"' Port no-such-service 'name of a service'
+refused 'Port "no-such-service"' Port no-such-service 'a service name'
 refused 'Port 80 443' Port '80 443'
 refused 'Port 8999-8000' Port '8999 -8000' '"8000-8999"' # without quotes it is two numbers
 refused 'ListeningPorts true; CountBy "remote"' ListeningPorts CountBy local
