@@ -98,4 +98,34 @@ planted "the interface's is a link" "$top/$netns/$index"
 in_mount mkdir -m 700 $top "$top/$netns" "$top/$netns/999999"
 in_mount chown 65534 "$top/$netns/999999"
 planted "another interface's is a user's" "$top/$netns/999999" "1 1" "a0 is counted"
+
+in_mount mkdir -m 700 $top "$top/$netns" "$top/$netns/007"
+not_ours="is nothing that this plugin pins; it was left alone"
+planted "a directory that no interface has" "$top/$netns/007" "1 1" "a0 is counted"
+
+# ---- a bpffs in which others can exchange directories ----
+
+# exchangeable NAME: Persist true is refused, Persist false touches nothing
+exchangeable() {
+    local before
+    in_mount mkdir -m 700 $top "$top/$netns" "$top/$netns/$index"
+    before=$(state "^$top")
+    write_config 'Interface "a0"' 'Persist true'
+    start_collectd "${inside[@]}"
+    is "$(logged "Persist needs a $bpffs that only root can change: chown root $bpffs; chmod 0700 $bpffs.")" 1 \
+        "$1: Persist true is refused with the remedy"
+    stop_collectd
+    write_config 'Interface "a0"'
+    start_collectd "${inside[@]}"
+    is "$(logged "a0: counting.")" 1 "$1: Persist false counts"
+    stop_collectd
+    is "$(state "^$top")" "$before" "$1: nothing was touched"
+    clear_pins
+}
+
+in_mount chmod 0777 $bpffs # explicitly: by itself the kernel adds the sticky bit
+exchangeable "writable by all, not sticky"
+in_mount chmod 0700 $bpffs
+in_mount chown 65534 $bpffs
+exchangeable "a user's bpffs"
 finish
