@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The collectd side of the plugin: callbacks, data set, dispatch. The only file that uses
- * collectd's plugin API.
+ * The collectd side of the plugin: callbacks, data set, dispatch. But for
+ * log.c the only file that uses collectd's plugin API.
  *
  * collectd calls, in this order: module_register, the config callback once per block, init, read
  * once per interval, shutdown. Init and shutdown run in the main thread, read in a thread of
