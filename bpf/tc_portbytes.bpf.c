@@ -21,6 +21,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "access.h"
 #include "tc_portbytes.h"
 
 /* Set before loading: the verifier folds them and drops the dead branches. */
@@ -79,12 +80,6 @@ struct {
 
 #define SHARED(place) (*(volatile typeof(place) *)&(place))
 
-/*
- * Keeps a value below 65536 in the eyes of every verifier: 6.1 to 6.18 take the
- * result of a byte swap as unbounded, and the compiler drops a plain mask.
- */
-#define BOUND16(x) asm volatile("%0 &= 0xffff" : "+r"(x))
-
 /* What a packet is. */
 struct found {
     __u32 key;
@@ -101,7 +96,6 @@ static __always_inline __u32 port_key(__u32 transport, __be16 source_be, __be16 
         if (destination < port)
             port = destination;
     }
-    BOUND16(port);
     return PB_KEY(transport, port);
 }
 
@@ -268,26 +262,27 @@ static __always_inline __u64 slow_key(struct __sk_buff *skb, __u32 egress) {
 __noinline __u32 take_slot(__u32 key) {
     __u32 other = PB_SLOT_OTHER(key / PB_PORTS);
     struct ring_lock *ring;
-    __u32 zero = 0, answer, slot;
+    __u32 zero = 0, answer, slot, *entry, *cell;
     __u64 head;
 
     ring = bpf_map_lookup_elem(&ring_lock, &zero);
     if (!ring)
         return other;
-    asm volatile("" : "+r"(key)); /* the bound must be seen on the register used below */
     if (key >= PB_PORT_KEYS)
         return PB_SLOT_NONIP;
+    entry = PB_ELEMENT(shared.table, key);
 
     bpf_spin_lock(&ring->lock);
     head = SHARED(shared.head);
-    slot = SHARED(shared.ring[head & (PB_RING - 1)]);
+    cell = PB_ELEMENT(shared.ring, head & (PB_RING - 1));
+    slot = SHARED(*cell);
     if (slot == 0 || slot >= PB_DYNAMIC_END) {
-        answer = SHARED(shared.table[key]);
+        answer = SHARED(*entry);
     } else {
-        SHARED(shared.key_of[slot]) = key;
-        answer = __sync_val_compare_and_swap(&shared.table[key], 0, slot);
+        SHARED(*PB_ELEMENT(shared.key_of, slot)) = key;
+        answer = __sync_val_compare_and_swap(entry, 0, slot);
         if (answer == 0) {
-            SHARED(shared.ring[head & (PB_RING - 1)]) = 0;
+            SHARED(*cell) = 0;
             SHARED(shared.head) = head + 1;
             answer = slot;
         }
@@ -539,16 +534,13 @@ static __always_inline int count(struct __sk_buff *skb, __u32 egress) {
         found.jumbo = slow >> 63;
         found.offset = FOUND_OFFSET(slow);
         found.key = slow;
-        asm volatile("" : "+r"(found.key)); /* the bound must be seen on the register used below */
-        if (found.key >= PB_KEYS)
-            found.key = PB_KEY_NONIP;
     }
 
     /*
      * No branch on whether the port has a slot: with more ports than slots that goes either
      * way at random. Nor a call when there is none to take, which costs more than the rest.
      */
-    slot = SHARED(shared.table[found.key]);
+    slot = SHARED(*PB_ELEMENT(shared.table, found.key));
     head = SHARED(shared.head); /* before tail, else a full ring could look empty */
     none = (slot - 1) >> 31;    /* 1 or 0 */
     asm volatile("" : "+r"(none));

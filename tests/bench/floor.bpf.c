@@ -21,7 +21,7 @@ int floor_load(struct __sk_buff *skb) {
 
     if (!fast_key(skb, 0, &found))
         return TC_ACT_UNSPEC;
-    slot = SHARED(shared.table[found.key]);
+    slot = SHARED(*PB_ELEMENT(shared.table, found.key));
     asm volatile("" : : "r"(slot));
     counter = bpf_map_lookup_elem(&floor_counter, &zero);
     if (counter) {
