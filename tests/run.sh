@@ -17,6 +17,7 @@
 #   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus, collectd
 #   packages  the Debian package, built and installed in clean systems of two releases; the RPM
 #   kernels   the packets and the system tests on other kernels, in qemu
+#   compilers only if named: the packets past the classifier of each compiler on each kernel
 #   dist      make distcheck
 #   soak      everything at once for PB_SOAK (10) minutes: does anything add up?
 #
@@ -31,6 +32,7 @@ top=$(dirname "$tests")
 . "$top/conf/directory.sh"
 all="unit sanitize fuzz lint system clsact try packets stacks packages kernels dist soak"
 quick="unit sanitize fuzz lint system clsact try"
+named="compilers"
 
 layers=()
 dir=
@@ -42,12 +44,12 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -*)
-        echo "usage: run.sh [--quick] [--dir DIR] [LAYER...]; layers: $all" >&2
+        echo "usage: run.sh [--quick] [--dir DIR] [LAYER...]; layers: $all $named" >&2
         exit 2
         ;;
     *)
-        if [[ " $all " != *" $1 "* ]]; then
-            echo "run.sh: there is no layer $1; layers: $all" >&2
+        if [[ " $all $named " != *" $1 "* ]]; then
+            echo "run.sh: there is no layer $1; layers: $all $named" >&2
             exit 2
         fi
         layers+=("$1")
@@ -227,6 +229,11 @@ layer_packages() {
 
 layer_kernels() {
     run_tap kernels "$tests/kernels/run.sh"
+}
+
+layer_compilers() {
+    PB_COMPILERS="bookworm:14 bookworm:16 trixie:19 sid:21" PB_KERNELS="6.1 6.12 6.18 7.3" \
+        PB_SCRIPTS=kernels/packets.sh run_tap compilers "$tests/kernels/run.sh"
 }
 
 layer_dist() {

@@ -1,28 +1,56 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The hand-written packets, GSO and mutants of tests/packets, as recorded by record.py, past
-# the classifier as this kernel loads it. TAP; guest only. Says how many instructions the
-# kernel's verifier looked at, so that growth is seen.
+# the classifier as this kernel loads it, once for each compiler that made one (/pb/objects). TAP;
+# guest only. Says how many instructions the kernel's verifier looked at, so that growth is seen.
 set -uo pipefail
 number=0
 failures=0
-for arguments in /pb/records/*.args; do
-    [ -f "$arguments" ] || break
+
+# ok STATUS NAME
+ok() {
     number=$((number + 1))
-    mapfile -t words <"$arguments"
-    if output=$("$PB_TOOLS/replay" "${words[@]}" <"${arguments%.args}.records" 2>&1); then
-        echo "ok $number - ${words[*]}: kernel == reference"
+    if [ "$1" -eq 0 ]; then
+        echo "ok $number - $2"
     else
-        echo "not ok $number - ${words[*]}: kernel == reference"
+        echo "not ok $number - $2"
         failures=$((failures + 1))
     fi
-    tail -n 4 <<<"$output" | sed 's/^/# /'
+}
+
+# verify OBJECT: loads both programs; what was verified, or the verifier's last words, is said
+verify() {
+    local log status instructions
+    log=$(bpftool -d prog loadall "$1" /sys/fs/bpf/verified 2>&1)
+    status=$?
+    rm -rf /sys/fs/bpf/verified
+    if [ $status -eq 0 ]; then
+        instructions=$(sed -n 's/^processed \([0-9]*\) insns.*/\1/p' <<<"$log" | xargs)
+        echo "# verified instructions, $name on $PB_KERNEL: $instructions"
+    else
+        # The reason stands before the verifier's statistics.
+        echo "# refused, $name on $PB_KERNEL: $(awk '/^(verification time|stack depth|processed) / {
+            if (!statistics) reason = last
+            statistics = 1
+            next
+        } { statistics = 0; last = $0 } END { print reason }' <<<"$log")"
+        tail -n 20 <<<"$log" | sed 's/^/#   /'
+    fi
+    return $status
+}
+
+for object in /pb/objects/*; do
+    name=${object##*/}
+    verify "$object/tc_portbytes.bpf.o"
+    status=$?
+    ok $status "$name: the kernel loads both programs"
+    [ $status -eq 0 ] || continue
+    for arguments in /pb/records/*.args; do
+        mapfile -t words <"$arguments"
+        output=$("$object/replay" "${words[@]}" <"${arguments%.args}.records" 2>&1)
+        ok $? "$name ${words[*]}: kernel == reference"
+        tail -n 4 <<<"$output" | sed 's/^/# /'
+    done
 done
-for program in $(bpftool -d prog loadall /pb/tc_portbytes.bpf.o /sys/fs/bpf/verified 2>&1 |
-    sed -n 's/^processed \([0-9]*\) insns.*/\1/p'); do
-    echo "# verified instructions on $(uname -r): $program"
-done
-rm -rf /sys/fs/bpf/verified
-[ "$number" -gt 0 ] || echo "# no recordings in /pb/records"
 echo "1..$number"
 exit $((failures > 0 || number == 0))

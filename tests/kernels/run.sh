@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# run.sh [--devices]: the plugin on other kernels. TAP, one test for each kernel.
+# run.sh [--devices]: the plugin on other kernels. TAP, one test for each compiler whose
+# classifier they get, one for each kernel.
 #
 # --devices  only whether the guests boot and have what the tests need; wants no build
 #
@@ -13,6 +14,8 @@
 # PB_TYPESDB           its types.db
 # PB_KERNELS           which series, e.g. "6.1 7.3" (all)
 # PB_SCRIPTS           which scripts, relative to tests/, instead of the lists below
+# PB_COMPILERS         whose classifiers packets.sh loads, each RELEASE:CLANG of Debian's, or
+#                      "own", the build's (own, and those of "compilers" below)
 # PB_JOBS              guests at a time (2)
 # PB_LOGS              directory for output and console of each guest (a temporary one,
 #                      kept if a kernel failed); nobody else may be able to change it
@@ -28,6 +31,8 @@ kernels=(5.10 6.1 6.12 6.18 7.3)
 # Scripts of a kernel, relative to tests/. Patterns are expanded; lib*.sh is for
 # sourcing and left out.
 scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coexist,refuse,links,gso,selection}.sh'
+# Besides the build's own, if that is another: the oldest and the newest of a stable Debian.
+compilers=(bookworm:14 trixie:19)
 # What takes minutes runs on one kernel of each way to attach.
 declare -A scripts=(
     [5.10]='kernels/devices.sh kernels/refusal.sh'
@@ -99,7 +104,7 @@ payload() {
     (cd "$here/../packets" && PB_REPLAY=$build/tests/packets/replay PYTHONDONTWRITEBYTECODE=1 \
         python3 record.py "$root/pb/records") >"$logs/record" 2>&1 ||
         bail "recording the packets failed: $(tail -n 1 "$logs/record")"
-    cp "$build/bpf/tc_portbytes.bpf.o" "$root/pb/"
+    compile "$build" "$root"
 
     collectd=$(realpath -e "$collectd_found")
     plugins=${PB_COLLECTD_PLUGINS:-$("$collectd" -h | sed -n 's/^ *Plugin directory  *//p')}
@@ -124,6 +129,74 @@ payload() {
     done
 }
 
+# compile BUILD ROOT: the classifier of each compiler, in ROOT/pb/objects; a test for each
+compile() {
+    local own one release version
+    version=$("$(sed -n 's/^CLANG = //p' "$1/Makefile")" --version | sed -n 1p)
+    own=$(sed 's/.*version \([0-9]*\).*/\1/' <<<"$version")
+    if [[ -n ${PB_COMPILERS-} ]]; then
+        read -ra compilers <<<"$PB_COMPILERS"
+    else
+        for one in "${!compilers[@]}"; do
+            [[ ${compilers[one]} != *:"$own" ]] || unset "compilers[$one]"
+        done
+        compilers=(own "${compilers[@]}")
+    fi
+    mkdir -p "$work/objects" "$2/pb/objects"
+    for release in $(printf '%s\n' "${compilers[@]}" | sed -n 's/:.*//p' | sort -u); do
+        # shellcheck disable=SC2046 # a list of words
+        "$here/compile.sh" "$work/objects" "$release" \
+            $(printf '%s\n' "${compilers[@]}" | sed -n "s/^$release://p") \
+            >"$logs/compile-$release" 2>&1 || :
+    done
+    for one in "${compilers[@]}"; do
+        release=${one%:*}
+        if [[ $one == own ]]; then
+            release="this machine" one=:$own
+            mkdir "$work/objects/clang-$own"
+            echo "$version" >"$work/objects/clang-$own/version"
+            cp "$1/bpf/tc_portbytes.bpf.o" "$1/tests/packets/replay" "$work/objects/clang-$own/"
+        fi
+        take_object "$work/objects/clang-${one#*:}" "$2/pb/objects" "clang ${one#*:} of $release"
+    done
+}
+
+# take_object FROM TO NAME: what compile.sh made; says the test NAME
+take_object() {
+    tests_said=$((tests_said + 1))
+    if [[ -e $1/skip ]]; then
+        echo "ok $tests_said - $3 # SKIP $(<"$1/skip")"
+    elif [[ ! -e $1/failed && -e $1/replay ]]; then
+        rows+=("${1##*/}")
+        mkdir "$2/${1##*/}"
+        cp "$1/tc_portbytes.bpf.o" "$1/replay" "$2/${1##*/}/"
+        echo "ok $tests_said - $3 made a classifier: $(<"$1/version")"
+    else
+        failures=$((failures + 1))
+        echo "not ok $tests_said - $3 made a classifier"
+        cat "$1/failed" "$logs"/compile-* 2>/dev/null | sed 's/^/# /'
+    fi
+}
+
+# table: verified instructions of both programs, ingress/egress, by compiler and kernel
+table() {
+    local series row cell
+    ((${#rows[@]})) || return 0
+    printf '# verified instructions, ingress/egress:\n# %-10s' ''
+    printf '%16s' "${kernels[@]}"
+    echo
+    for row in "${rows[@]}"; do
+        printf '# %-10s' "$row"
+        for series in "${kernels[@]}"; do
+            cell=$(sed -n "s/^# verified instructions, $row on [^:]*: //p" "$logs/$series.log" 2>/dev/null)
+            [[ -n $cell ]] || cell=$(sed -n "s/^# \(refused\), $row on .*/\1/p" "$logs/$series.log" 2>/dev/null)
+            cell=${cell/ //}
+            printf '%16s' "${cell:--}"
+        done
+        echo
+    done
+}
+
 # start INDEX: boots that kernel in the background
 start() {
     local series=${kernels[$1]} list
@@ -142,9 +215,9 @@ start() {
     pids[$1]=$!
 }
 
-# finish INDEX: waits for that kernel and says its test
+# finish INDEX: waits for that kernel and says its test, tests_said
 finish() {
-    local series=${kernels[$1]} number=$(($1 + 1)) status=125 seconds=0 total name what failed
+    local series=${kernels[$1]} number=$tests_said status=125 seconds=0 total name what failed
     wait "${pids[$1]}" || :
     [[ ! -s $work/$series.end ]] || read -r status seconds <"$work/$series.end"
     sed 's/^/# /' "$logs/$series.log"
@@ -190,7 +263,7 @@ while IFS=$'\t' read -r series v reason _ note; do
     fi
 done < <("$here/fetch.sh" "${kernels[@]}")
 
-pids=() failures=0
+pids=() failures=0 tests_said=0 rows=()
 work=$(mktemp -d)
 logs=${PB_LOGS:-$(mktemp -d)}
 trap cleanup EXIT
@@ -204,12 +277,12 @@ say_finished() {
     local series
     while ((said < ${#kernels[@]})); do
         series=${kernels[said]}
+        [[ -z ${version[$series]-} || -e $work/$series.end || ${1-} == all ]] || return 0
+        tests_said=$((tests_said + 1))
         if [[ -z ${version[$series]-} ]]; then
-            echo "ok $((said + 1)) - kernel $series # SKIP ${skipped[$series]:-fetch.sh did not say why}"
-        elif [[ -e $work/$series.end || ${1-} == all ]]; then
-            finish "$said"
+            echo "ok $tests_said - kernel $series # SKIP ${skipped[$series]:-fetch.sh did not say why}"
         else
-            return 0
+            finish "$said"
         fi
         said=$((said + 1))
     done
@@ -231,5 +304,6 @@ while ((running > 0)); do
     say_finished
 done
 say_finished all
-echo "1..${#kernels[@]}"
+table
+echo "1..$tests_said"
 ((failures == 0)) || { echo "# logs: $logs"; exit 1; }

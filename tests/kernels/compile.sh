@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# compile.sh DIRECTORY RELEASE CLANG...: the classifier as clang-CLANG of a Debian release
+# compiles it, in a clean system of that release, with its headers, libbpf and bpftool. Of each:
+#
+#   DIRECTORY/clang-CLANG/tc_portbytes.bpf.o  the object, as the plugin embeds it
+#   DIRECTORY/clang-CLANG/replay              tests/packets/replay.c around it, for this machine
+#   DIRECTORY/clang-CLANG/version             what the compiler calls itself
+#
+# or, in place of these, DIRECTORY/clang-CLANG/skip, the reason why there is no such compiler, or
+# DIRECTORY/clang-CLANG/failed, what it said.
+#
+# PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them. PB_CACHE: where the systems are kept for
+# the next run, with those of tests/packages.
+out=$(mkdir -p "$1" && cd "$1" && pwd) release=$2
+shift 2
+compilers=("$@")
+# shellcheck source=tests/packages/lib.sh
+. "${BASH_SOURCE[0]%/*}/../packages/lib.sh"
+
+# result CLANG FILE TEXT
+result() {
+    mkdir -p "$out/clang-$1"
+    printf '%s\n' "$3" >"$out/clang-$1/$2"
+}
+
+# skip_all REASON: for make_base, too
+skip_all() {
+    local compiler
+    for compiler in "${compilers[@]}"; do result "$compiler" skip "$*"; done
+    exit 0
+}
+
+# has CLANG: whether the system has it
+has() { [ -x "$system/usr/bin/clang-$1" ]; }
+
+# provide CLANG: installs it if there is such a package
+provide() {
+    has "$1" && return
+    if ! $updated; then
+        apt "$system" update >"$work/apt" 2>&1 ||
+            skip_all "apt-get update failed in $release: $(tail -n 1 "$work/apt")"
+        updated=true
+    fi
+    apt "$system" install "clang-$1" libbpf-dev bpftool >"$work/apt" 2>&1 && has "$1"
+}
+
+# compile CLANG: as Makefile.am does. What is missing of the output's files was not made.
+compile() {
+    local at=/classifier to=$out/clang-$1 flags
+    flags=$(sed -n 's/^BPF_FLAGS = //p' "$PB_BUILD/Makefile")
+    # shellcheck disable=SC2016 # $1 and so on are those of sh inside
+    inside "$system" sh -ec 'cd "$1"
+        for types in $("clang-$2" -E -v -x c /dev/null 2>&1 | sed -n "s|^ \(/.*\)|\1|p"); do
+            [ ! -f "$types/asm/types.h" ] || break # as in configure.ac
+        done
+        "clang-$2" $3 -idirafter "$types" -Ibpf -ffile-prefix-map=./= \
+            -c bpf/tc_portbytes.bpf.c -o unlinked.o
+        bpftool gen object tc_portbytes.bpf.o unlinked.o
+        "clang-$2" --version | sed -n 1p >version' sh "$at" "$1" "$flags" || return
+    mkdir -p "$to"
+    cp "$system$at"/{tc_portbytes.bpf.o,version} "$to" &&
+        "$PB_BPFTOOL" gen skeleton "$to/tc_portbytes.bpf.o" name tc_portbytes_bpf \
+            >"$to/tc_portbytes.skel.h" &&
+        "${CC:-cc}" -std=gnu11 -O2 -I"$to" -I"$PB_SOURCE/bpf" "$PB_SOURCE/tests/packets/replay.c" \
+            -o "$to/replay" -lbpf
+}
+
+command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
+cache=${PB_CACHE:-/var/cache/tc_portbytes}/packages/$release
+system=$cache/clang updated=false
+mkdir -p "$cache" || exit
+exec 9>"$cache/lock"
+flock 9 # two runs would disturb each other
+make_base "$release"
+if ! [ -e "$cache/clang.complete" ]; then
+    rm -rf "$system"
+    cp -a "$cache/base" "$system" && touch "$cache/clang.complete" || exit
+fi
+make_namespaces && open_system "$system" || exit
+rm -rf "$system/classifier"
+mkdir "$system/classifier" && cp -R "$PB_SOURCE/bpf" "$system/classifier" || exit
+for compiler in "${compilers[@]}"; do
+    rm -rf "$out/clang-$compiler"
+    # An installation that was cut short would disturb the next one.
+    rm -f "$cache/clang.complete"
+    if ! provide "$compiler"; then
+        result "$compiler" skip "clang-$compiler can't be installed in $release: $(tail -n 1 "$work/apt")"
+        continue
+    fi
+    touch "$cache/clang.complete"
+    compile "$compiler" >"$work/compile" 2>&1 ||
+        result "$compiler" failed "$(tail -n 5 "$work/compile")"
+done
