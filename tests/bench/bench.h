@@ -63,7 +63,7 @@ double run(int program, const unsigned char *frame, size_t length, struct __sk_b
 
 /*
  * A program that gives each run the next of `count` destination ports from `first` on and
- * goes on with `program`. 1 << sequence_bits(count) runs visit each.
+ * then runs `program`. 1 << sequence_bits(count) runs visit each.
  */
 int sequence_of(int program, unsigned first, unsigned count);
 unsigned sequence_bits(unsigned count);

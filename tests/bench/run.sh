@@ -17,8 +17,8 @@
 #
 # How it is measured stands at the head of each program here: packet.c (test_run, warm-up,
 # interleaving), sequence.bpf.c (many ports), live.c (what the kernel's statistics cost),
-# read.c, send.c. Every comparison is made in one run, its variants taking turns, so that what
-# else goes on meets all of them; medians and quartiles are shown, and a ratio means more than
+# read.c, send.c. Every comparison is made in one run, its variants taking turns, so that other
+# load meets all of them; medians and quartiles are shown, and a ratio means more than
 # the figures it was made of.
 #
 # Of packages that are not installed nftables and pmacct are unpacked below DIR, not installed:
@@ -89,7 +89,7 @@ note() { printf 'note\t%s\t%s\n' "$1" "$2" >>"$samples"; }
 about() { printf 'about\t%s\t%s\n' "$1" "$2" >>"$samples"; }
 sample() { printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$samples"; }
 
-# measure SECONDS COMMAND...: its samples are kept; a failure is noted, the rest goes on
+# measure SECONDS COMMAND...: its samples are kept; a failure is noted, the rest continues
 measure() {
     local limit=$1 output status
     shift
@@ -204,7 +204,7 @@ count_calls() {
     ' "$names" "$trace" >>"$samples"
 }
 
-# guest POSSIBLE MEMORY COMMAND...: on kernel 6.1 with so many possible CPUs, two of them in use
+# guest POSSIBLE MEMORY COMMAND...: on kernel 6.1 with POSSIBLE possible CPUs, two of them in use
 guest() {
     local possible=$1 memory=$2
     shift 2

@@ -8,7 +8,7 @@
  * as the others within one. 60 bytes each, IPv4 with a right checksum and a TTL of 64, to
  * the link address MAC and the IPv4 address DESTINATION: they can be routed. Past the
  * queueing discipline of INTERFACE. Prints COUNT, the seconds it took, and the seconds of
- * CPU, in which is what the packets do behind the veth until somebody queues them.
+ * CPU, which includes what the packets cause behind the veth until they are queued.
  *
  * The order is another one in each pass and each process. Who gives memory to ports in the
  * order they come in would else have it in the order it is visited for ever, and the

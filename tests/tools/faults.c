@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded into collectd, it makes the system fail in ways that can't be had on demand.
- * What shall fail stands in the environment:
+ * The environment says what is to fail:
  *
  *     PB_FAULT_BPF="COMMAND ERRNO"  the bpf() command of that number fails so; -1: every one
  *     PB_FAULT_CLOCK=FILE           CLOCK_REALTIME is off by as many seconds as FILE says now;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sockets that a test wants to be there:
+ * Sockets that a test needs:
  *
  *     listen FILE SOCKET...
  *
@@ -8,8 +8,8 @@
  *   tcp      listens; connections are accepted by the kernel and never read
  *   tcpidle  bound only
  *   udp      bound, or with a peer: connected
- * with "-" before it when SIGUSR1 shall close it. PORT 0 lets the kernel choose, and
- * "FIRST-LAST" are as many sockets. ADDRESS need not be one of this host. An IPv6 address
+ * with "-" before it if SIGUSR1 is to close it. PORT 0 lets the kernel choose, and
+ * "FIRST-LAST" is a socket for each. ADDRESS need not be one of this host. An IPv6 address
  * is for IPv6 only unless it is mapped IPv4.
  *
  * All are open when FILE says "open", those of SIGUSR1 closed when it says "closed";

@@ -67,7 +67,7 @@ static void flush(void) {
     sender.number = 0;
 }
 
-/* The Internet checksum of so many 16-bit words (RFC 1071), begun with `sum`. */
+/* The Internet checksum (RFC 1071) of `number` 16-bit words, begun with `sum`. */
 static uint16_t checksum(const void *words, size_t number, uint32_t sum) {
     const uint16_t *word = words;
 
@@ -120,7 +120,7 @@ static void put(int protocol, unsigned port, size_t size) {
         flush();
 }
 
-/* Until the scan may send so many frames. */
+/* Waits until the scan may have sent this many frames. */
 static void pace(const struct timespec *begin, unsigned long frames, unsigned long rate) {
     struct timespec due = *begin;
 

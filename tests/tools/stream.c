@@ -3,7 +3,7 @@
  * Traffic by the kernel's own stacks, so with GSO, of known size:
  *
  *     stream serve tcp|sctp PORT
- *         listens, then goes on in the background: takes one connection to its end.
+ *         listens, then continues in the background: serves one connection to its end.
  *     stream sink PORT...
  *         the same for UDP, any number of datagrams, with UDP_GRO. Both print the pid
  *         that stays.
@@ -89,7 +89,7 @@ static int bound(const char *transport, const union address *like, const char *p
     return fd;
 }
 
-/* The caller of the program goes on, this process stays. */
+/* The caller of the program continues, this process stays. */
 static void to_background(void) {
     pid_t child = fork();
 

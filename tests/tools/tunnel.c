@@ -4,7 +4,7 @@
  *
  *     tunnel DEVICE tun|tap SOURCE DESTINATION COUNT SIZE
  *
- * makes the device and goes on in the background; prints the pid that stays. What is
+ * creates the device and continues in the background; prints the pid that stays. What is
  * sent out of the device it throws away. At SIGUSR1, COUNT IPv4 and COUNT IPv6 packets
  * arrive in it: UDP from port SOURCE to port DESTINATION, SIZE bytes from the IP header
  * on. The device goes when the process ends.
