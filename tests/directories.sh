@@ -87,6 +87,8 @@ packages() {
         make_base() { echo "$cache"; exit 0; }
         PB_BUILD=/nowhere on_release release true' - $top
 }
+compile() { PB_CACHE=$1 $top/tests/kernels/compile.sh /var/tmp/root release 0; }
+compile_to() { $top/tests/kernels/compile.sh "$1" release 0; }
 kernels_logs() { PB_LOGS=$1 PB_KERNELS=0.0 $top/tests/kernels/run.sh; }
 packets_logs() { PB_LOGS=$1 $top/tests/packets/differential.sh; }
 fuzz_logs() { PB_LOGS=$1 PB_SOURCE=$top $top/tests/fuzz/run.sh 1 ports; }
@@ -120,7 +122,7 @@ refused() {
 }
 
 commands=(function_ prepare try run bench run_cache bench_cache fetch boot kernels corpus servers
-    packages kernels_logs packets_logs fuzz_logs sanitize_logs)
+    packages compile compile_to kernels_logs packets_logs fuzz_logs sanitize_logs)
 export top
 for command in "${commands[@]}"; do
     export -f "${command?}"

@@ -12,11 +12,12 @@
 #
 # PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them. PB_CACHE: where the systems are kept for
 # the next run, with those of tests/packages.
-out=$(mkdir -p "$1" && cd "$1" && pwd) release=$2
-shift 2
-compilers=("$@")
 # shellcheck source=tests/packages/lib.sh
 . "${BASH_SOURCE[0]%/*}/../packages/lib.sh"
+need_directory DIRECTORY "$1"
+out=$directory release=$2
+shift 2
+compilers=("$@")
 
 # result CLANG FILE TEXT
 result() {
@@ -67,9 +68,9 @@ compile() {
 }
 
 command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
-cache=${PB_CACHE:-/var/cache/tc_portbytes}/packages/$release
+use_cache "packages/$release" || skip_all "PB_CACHE: $refusal"
 system=$cache/clang updated=false
-mkdir -p "$cache" || exit
+chmod 700 "$cache" # as tests/packages have it
 exec 9>"$cache/lock"
 flock 9 # two runs would disturb each other
 make_base "$release"
