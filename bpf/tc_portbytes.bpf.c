@@ -25,10 +25,10 @@
 #include "tc_portbytes.h"
 
 /* Set before loading: the verifier folds them and drops the dead branches. */
-const volatile __u32 link_header = ETH_HLEN;        /* bytes; 0: packets begin at L3 */
-const volatile __u32 port_in = PB_PORT_DESTINATION; /* enum pb_port */
-const volatile __u32 port_eg = PB_PORT_SOURCE;
-const volatile __u32 slots = PB_FIXED_SLOTS; /* of a CPU */
+const volatile __u32 l2_len = ETH_HLEN;                  /* bytes; 0: packets begin at L3 */
+const volatile __u32 ingress_port = PB_PORT_DESTINATION; /* enum pb_port */
+const volatile __u32 egress_port = PB_PORT_SOURCE;
+const volatile __u32 slots_per_cpu = PB_FIXED_SLOTS;
 
 struct pb_shared shared;
 
@@ -123,7 +123,7 @@ static __always_inline __u32 transport_of(__u32 protocol) {
 
 /* Offsets count from the packet's begin, or from its L3 header where only that is known. */
 static __always_inline long load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length) {
-    if (link_header == PB_LINK_UNKNOWN)
+    if (l2_len == PB_L2_UNKNOWN)
         return bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET);
     return bpf_skb_load_bytes(skb, offset, to, length);
 }
@@ -214,7 +214,7 @@ __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 eg
     transport = transport_of(protocol);
     if (transport == NO_TRANSPORT || load(skb, offset, ports, sizeof(ports)))
         return FOUND(PB_KEY_IP(protocol & 0xff), offset);
-    key = port_key(transport, ports[0], ports[1], egress ? port_eg : port_in);
+    key = port_key(transport, ports[0], ports[1], egress ? egress_port : ingress_port);
     if (remember && !skb->gso_size) /* no fragment is GSO, and this may be a packet in a tunnel */
         bpf_map_update_elem(&fragments, &fragment, &key, BPF_ANY);
     return FOUND(key, offset) | jumbo;
@@ -242,7 +242,7 @@ static __always_inline __be16 ethernet_type(struct __sk_buff *skb, __u32 *offset
 }
 
 static __always_inline __u64 slow_key(struct __sk_buff *skb, __u32 egress) {
-    __u32 offset = link_header == PB_LINK_UNKNOWN ? 0 : link_header;
+    __u32 offset = l2_len == PB_L2_UNKNOWN ? 0 : l2_len;
     __be16 type = offset ? ethernet_type(skb, &offset) : skb->protocol;
 
     if (type == bpf_htons(ETH_P_IP))
@@ -383,7 +383,7 @@ static __always_inline __u32 tunnel_end(struct __sk_buff *skb, __u32 key, __u32 
  */
 __noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u32 end,
                              __u32 egress) {
-    __u32 headers = link_header == PB_LINK_UNKNOWN ? 0 : link_header;
+    __u32 headers = l2_len == PB_L2_UNKNOWN ? 0 : l2_len;
 
     for (int tunnels = 0; tunnels <= PB_MAX_TUNNELS && offset; tunnels++) {
         __u32 transport = key / PB_PORTS, length;
@@ -430,9 +430,9 @@ __noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u
 static __always_inline struct wire wire_of_gso(struct __sk_buff *skb, struct found found,
                                                __u32 egress) {
     struct wire wire = {.packets = skb->gso_segs, .bytes = skb->len};
-    __u32 size = skb->gso_size, headers, known, link = link_header, end = skb->len;
+    __u32 size = skb->gso_size, headers, known, link = l2_len, end = skb->len;
 
-    if (link_header == PB_LINK_UNKNOWN) {
+    if (l2_len == PB_L2_UNKNOWN) {
         link = ip_length(skb, 0, skb->protocol);
         link = link && link < skb->len ? skb->len - link : 0;
         end -= link;
@@ -440,7 +440,7 @@ static __always_inline struct wire wire_of_gso(struct __sk_buff *skb, struct fou
     headers = gso_headers(skb, found.key, found.offset, end, egress);
     known = headers & ALL_KNOWN;
     headers &= ~ALL_KNOWN;
-    if (link_header == PB_LINK_UNKNOWN)
+    if (l2_len == PB_L2_UNKNOWN)
         headers += link;
 
     if (wire.packets == 0) {
@@ -470,13 +470,13 @@ static __always_inline struct wire wire_of_gso(struct __sk_buff *skb, struct fou
  */
 static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress, struct found *found) {
     void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-    void *l3 = data + link_header;
+    void *l3 = data + l2_len;
     __u32 protocol, transport, offset;
     __be16 type, *ports;
 
-    if (link_header == PB_LINK_UNKNOWN)
+    if (l2_len == PB_L2_UNKNOWN)
         return 0;
-    if (link_header) {
+    if (l2_len) {
         if (l3 > end)
             return 0;
         type = ((struct ethhdr *)data)->h_proto;
@@ -494,7 +494,7 @@ static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress, struct 
         if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff))
             return 0;
         protocol = ip->protocol;
-        offset = link_header + sizeof(*ip);
+        offset = l2_len + sizeof(*ip);
     } else if (type == bpf_htons(ETH_P_IPV6)) {
         struct ipv6hdr *ip6 = l3;
 
@@ -504,7 +504,7 @@ static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress, struct 
         if (*(__u8 *)ip6 >> 4 != 6)
             return 0;
         protocol = ip6->nexthdr;
-        offset = link_header + sizeof(*ip6);
+        offset = l2_len + sizeof(*ip6);
     } else {
         return 0;
     }
@@ -515,7 +515,7 @@ static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress, struct 
         transport = PB_UDP;
     else
         return 0;
-    found->key = port_key(transport, ports[0], ports[1], egress ? port_eg : port_in);
+    found->key = port_key(transport, ports[0], ports[1], egress ? egress_port : ingress_port);
     found->offset = offset;
     found->jumbo = 0;
     return 1;
@@ -554,7 +554,7 @@ static __always_inline int count(struct __sk_buff *skb, __u32 egress) {
     if (skb->vlan_present) /* a tag in metadata: 4 bytes of every packet on the wire */
         wire.bytes += wire.packets * 4;
 
-    slot += bpf_get_smp_processor_id() * slots;
+    slot += bpf_get_smp_processor_id() * slots_per_cpu;
     counter = bpf_map_lookup_elem(&counters, &slot);
     if (!counter)
         return TC_ACT_UNSPEC;

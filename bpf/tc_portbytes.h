@@ -78,8 +78,8 @@ struct pb_shared {
 
 /* ---- settings, constant once loaded ---- */
 
-/* For link_header: its length differs, so L3 is found by what the kernel knows of the packet. */
-#define PB_LINK_UNKNOWN 0xffffffffu
+/* For l2_len: its length differs, so L3 is found by what the kernel knows of the packet. */
+#define PB_L2_UNKNOWN 0xffffffffu
 
 /* Which port of a packet makes its key. */
 enum pb_port { PB_PORT_SOURCE, PB_PORT_DESTINATION, PB_PORT_LOWER };

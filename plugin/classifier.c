@@ -156,10 +156,10 @@ static int open_object(struct classifier *classifier, const struct classifier_se
     if (!object)
         return -errno;
     classifier->object = object;
-    object->rodata->link_header = settings->l2_len;
-    object->rodata->port_in = settings->ingress_port;
-    object->rodata->port_eg = settings->egress_port;
-    object->rodata->slots = classifier->slots;
+    object->rodata->l2_len = settings->l2_len;
+    object->rodata->ingress_port = settings->ingress_port;
+    object->rodata->egress_port = settings->egress_port;
+    object->rodata->slots_per_cpu = classifier->slots;
     bpf_program__set_autoload(object->progs.tc_portbytes_in, settings->ingress);
     bpf_program__set_autoload(object->progs.tc_portbytes_eg, settings->egress);
     return 0;

@@ -19,7 +19,7 @@ struct classifier;
 struct pins;
 
 struct classifier_settings {
-    __u32 l2_len;                           /* bytes before L3, or PB_LINK_UNKNOWN */
+    __u32 l2_len;                           /* bytes before L3, or PB_L2_UNKNOWN */
     enum pb_port ingress_port, egress_port; /* which port makes the key */
     bool ingress, egress;                   /* which programs to load */
     __u32 slots;                            /* of all kinds, slot 0 included */

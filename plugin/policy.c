@@ -38,7 +38,7 @@ static __u32 l2_len(unsigned short type) {
         return ETHER_HDR_LEN;
     case ARPHRD_IPGRE: /* the outer header, if any, and not in both directions */
     case ARPHRD_IP6GRE:
-        return PB_LINK_UNKNOWN;
+        return PB_L2_UNKNOWN;
     default: /* tun, WireGuard, PPP, the other tunnels */
         return 0;
     }

@@ -8,7 +8,7 @@ import tempfile
 
 import reference
 
-LINK_HEADER = {"ethernet": "14", "raw": "0", "gre": str(0xFFFFFFFF)}  # PB_LINK_UNKNOWN
+L2_LEN = {"ethernet": "14", "raw": "0", "gre": str(0xFFFFFFFF)}  # PB_L2_UNKNOWN
 
 # struct record of replay.c
 RECORD = struct.Struct("=IIIHHIIIIIIIIQQ")
@@ -35,7 +35,7 @@ class Kernel:
     def __init__(self, link="ethernet", count_by="local", how=()):
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [program(), "--link-header", LINK_HEADER[link], "--count-by", count_by,
+            [program(), "--l2-len", L2_LEN[link], "--count-by", count_by,
              *how],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, bufsize=1 << 16)
         self.frames = self.runs = 0

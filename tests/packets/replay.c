@@ -95,7 +95,7 @@ static struct tc_portbytes_bpf *skel;
 static int program[DIRECTIONS];
 static int fragments = -1;
 static int cpus;
-static __u32 link_header = ETH_HLEN;
+static __u32 l2_len = ETH_HLEN;
 
 static bool has_device, only_device, split;
 static int device = -1, device_socket = -1, device_index;
@@ -242,7 +242,7 @@ static bool open_device(void) {
     /* The kernel must have nothing to say of its own, in either direction. */
     write_sysctl("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
     write_sysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
-    request.ifr_flags = link_header != 0 ? IFF_TAP | IFF_NO_PI : IFF_TUN;
+    request.ifr_flags = l2_len != 0 ? IFF_TAP | IFF_NO_PI : IFF_TUN;
     if (split)
         request.ifr_flags |= IFF_NAPI | IFF_NAPI_FRAGS;
     if (ioctl(device, TUNSETIFF, &request) != 0)
@@ -303,7 +303,7 @@ static ssize_t write_split(const struct run *run) {
 static void run_on_device(const struct run *run) {
     static unsigned char buffer[LONGEST_FRAME + sizeof(struct tun_pi)];
     __u16 protocol = (__u16)(run->frame[12] << 8 | run->frame[13]);
-    size_t before_packet = link_header != 0 ? 0 : sizeof(struct tun_pi);
+    size_t before_packet = l2_len != 0 ? 0 : sizeof(struct tun_pi);
     size_t length = before_packet + run->record.length;
     struct sockaddr_ll to = {
         .sll_family = AF_PACKET,
@@ -566,13 +566,13 @@ static void load(const char *count_by) {
     skel = tc_portbytes_bpf__open();
     if (skel == NULL)
         die("opening the object: %s", strerror(errno));
-    skel->rodata->link_header = link_header;
-    skel->rodata->port_in = policies[policy].port[IN];
-    skel->rodata->port_eg = policies[policy].port[EG];
+    skel->rodata->l2_len = l2_len;
+    skel->rodata->ingress_port = policies[policy].port[IN];
+    skel->rodata->egress_port = policies[policy].port[EG];
     cpus = libbpf_num_possible_cpus();
     if (cpus <= 0)
         die("number of CPUs: %s", strerror(-cpus));
-    skel->rodata->slots = SLOTS;
+    skel->rodata->slots_per_cpu = SLOTS;
     err = bpf_map__set_max_entries(skel->maps.counters, SLOTS * (__u32)cpus);
     if (err == 0)
         err = tc_portbytes_bpf__load(skel);
@@ -597,12 +597,9 @@ static void load(const char *count_by) {
 
 int main(int argc, char **argv) {
     static const struct option options[] = {
-        {"link-header", required_argument, NULL, 'l'},
-        {"count-by", required_argument, NULL, 'c'},
-        {"device", no_argument, NULL, 'd'},
-        {"split", no_argument, NULL, 's'},
-        {"limits", no_argument, NULL, 'm'},
-        {NULL, 0, NULL, 0},
+        {"l2-len", required_argument, NULL, 'l'}, {"count-by", required_argument, NULL, 'c'},
+        {"device", no_argument, NULL, 'd'},       {"split", no_argument, NULL, 's'},
+        {"limits", no_argument, NULL, 'm'},       {NULL, 0, NULL, 0},
     };
     const char *count_by = "local";
     bool limits = false;
@@ -612,7 +609,7 @@ int main(int argc, char **argv) {
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 'l':
-            link_header = (__u32)strtoul(optarg, NULL, 10);
+            l2_len = (__u32)strtoul(optarg, NULL, 10);
             break;
         case 'c':
             count_by = optarg;
@@ -628,7 +625,7 @@ int main(int argc, char **argv) {
             limits = true;
             break;
         default:
-            fprintf(stderr, "usage: replay [--link-header BYTES] [--count-by POLICY] "
+            fprintf(stderr, "usage: replay [--l2-len BYTES] [--count-by POLICY] "
                             "[--device | --split] [--limits] < RECORDS\n");
             return 2;
         }

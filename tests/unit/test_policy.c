@@ -44,7 +44,7 @@ static void test_l2(void) {
     } types[] = {
         {ARPHRD_ETHER, 14, "Ethernet"}, {ARPHRD_LOOPBACK, 14, "loopback"},
         {ARPHRD_NONE, 0, "none (tun)"}, {ARPHRD_PPP, 0, "PPP"},
-        {ARPHRD_TUNNEL, 0, "ipip"},     {ARPHRD_IPGRE, PB_LINK_UNKNOWN, "GRE"},
+        {ARPHRD_TUNNEL, 0, "ipip"},     {ARPHRD_IPGRE, PB_L2_UNKNOWN, "GRE"},
     };
     struct settings settings = defaults();
 
