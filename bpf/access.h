@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * How the classifier accesses memory that user space maps: within bounds that the verifier can see.
+ * How the classifier accesses memory that user space maps: by single loads and stores, and within
+ * bounds that the verifier can see.
  */
 #ifndef PB_ACCESS_H
 #define PB_ACCESS_H
@@ -8,6 +9,10 @@
 #include <linux/types.h>
 
 #include <bpf/bpf_helpers.h>
+
+/* One load or store, as in the kernel: the compiler neither repeats nor splits nor drops it. */
+#define READ_ONCE(x)         (*(const volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
 
 /*
  * &array[index] for an array of __u32. The index is always below the array's length, but the

@@ -84,14 +84,4 @@ struct pb_shared {
 /* Which port of a packet makes its key. */
 enum pb_port { PB_PORT_SOURCE, PB_PORT_DESTINATION, PB_PORT_LOWER };
 
-/*
- * IPv6 extension headers (and AH in IPv4) that are walked in one packet: a
- * bound, so that a hostile packet costs no more. RFC 8200 section 4.1 knows
- * seven in a packet that follows its recommendations.
- */
-#define PB_MAX_EXTENSIONS 8
-
-/* Tunnels in each other that are walked in one GSO packet: a bound likewise. */
-#define PB_MAX_TUNNELS 3
-
 #endif

@@ -146,8 +146,6 @@ static struct floor_bpf *open_floor(void) {
 
     if (!object)
         die("floor: %s", strerror(errno));
-    bpf_program__set_autoload(object->progs.tc_portbytes_in, false);
-    bpf_program__set_autoload(object->progs.tc_portbytes_eg, false);
     if (floor_bpf__load(object))
         die("floor: %s", strerror(errno));
     return object;

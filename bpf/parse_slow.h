@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The key of a packet, slow path: tags, options, extension headers, fragments, other protocols,
+ * and headers that are not in the linear part of the skb. Ports are read where the headers say
+ * they are; lengths in the packet are not trusted, only skb->len is.
+ */
+#ifndef PB_PARSE_SLOW_H
+#define PB_PARSE_SLOW_H
+
+#include "parse.h"
+
+/*
+ * IPv6 extension headers (and AH in IPv4) that are parsed in one packet: a bound, so that a
+ * hostile packet costs no more. RFC 8200 section 4.1 has seven in a packet that follows its
+ * recommendations.
+ */
+#define MAX_EXTENSIONS 8
+
+/* RFC 8200 section 4.5, in host byte order; names as in netinet/ip6.h. */
+#define IP6F_OFF_MASK  0xfff8 /* fragment offset */
+#define IP6F_MORE_FRAG 0x0001
+
+struct frag_hdr {
+    __u8 nexthdr;
+    __u8 reserved;
+    __be16 frag_off;
+    __be32 identification;
+};
+
+/*
+ * Identifies a datagram among its host's fragments (RFC 791 section 3.2, RFC 8200 section 4.5).
+ * The direction is part of it: on loopback both directions see the same datagram, and may count
+ * it by different ports. No padding.
+ */
+struct fragment_id {
+    __be32 source[4];
+    __be32 destination[4];
+    __u32 id;
+    __u8 protocol;
+    __u8 egress;
+    __u16 v6; /* else an IPv4 datagram could pass for an IPv6 one */
+};
+
+/* The keys of first fragments, for the later ones, which have no ports. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1024);
+    __type(key, struct fragment_id);
+    __type(value, __u32);
+} fragments SEC(".maps");
+
+/* A struct packet_key as a scalar, since a global function returns nothing else. */
+#define PACKET_KEY(key, offset) ((__u64)(offset) << 32 | (key))
+#define PACKET_JUMBO            (1ull << 63) /* in addition */
+
+static __always_inline struct packet_key unpack_key(__u64 packed) {
+    struct packet_key packet = {
+        .key = packed,
+        .offset = packed >> 32 & 0x7fffffff,
+        .jumbo = packed >> 63,
+    };
+
+    return packet;
+}
+
+/* Offsets count from the start of the packet, or from L3 if only that is known. */
+static __always_inline long load_bytes(struct __sk_buff *skb, __u32 offset, void *to,
+                                       __u32 length) {
+    if (l2_len == PB_L2_UNKNOWN)
+        return bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET);
+    return bpf_skb_load_bytes(skb, offset, to, length);
+}
+
+/* Returns PB_TRANSPORTS if the protocol has no ports. */
+static __always_inline __u32 transport_of(__u32 protocol) {
+    switch (protocol) {
+    case IPPROTO_TCP:
+        return PB_TCP;
+    case IPPROTO_UDP:
+        return PB_UDP;
+    case IPPROTO_SCTP:
+        return PB_SCTP;
+    default:
+        return PB_TRANSPORTS;
+    }
+}
+
+/* Headers that name the next one and have a length: RFC 8200 section 4, RFC 4302, RFC 6275. */
+static __always_inline int is_extension(__u32 protocol, __u32 v6) {
+    if (protocol == IPPROTO_AH)
+        return 1;
+    return v6 &&
+           (protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+            protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_MH);
+}
+
+/*
+ * The key of the packet whose L3 header is at offset, as PACKET_KEY(). A global function: the
+ * verifier checks it once, not once for each call.
+ */
+__noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 egress) {
+    struct fragment_id id = {.egress = egress != 0, .v6 = v6 != 0};
+    int first_fragment = 0; /* then id is set */
+    __u32 protocol, transport, key;
+    __u64 jumbo = 0;
+    __be16 ports[2];
+
+    if (v6) {
+        struct ipv6hdr ip6;
+
+        if (load_bytes(skb, offset, &ip6, sizeof(ip6)) || ip6.version != 6)
+            return PACKET_KEY(PB_KEY_NONIP, 0);
+        __builtin_memcpy(id.source, &ip6.saddr, sizeof(id.source));
+        __builtin_memcpy(id.destination, &ip6.daddr, sizeof(id.destination));
+        protocol = ip6.nexthdr;
+        if (protocol == IPPROTO_HOPOPTS && !ip6.payload_len)
+            jumbo = PACKET_JUMBO;
+        offset += sizeof(ip6);
+    } else {
+        struct iphdr ip;
+        __u8 last;
+
+        if (load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
+            load_bytes(skb, offset + ip.ihl * 4 - 1, &last, sizeof(last)))
+            return PACKET_KEY(PB_KEY_NONIP, 0);
+        protocol = ip.protocol;
+        offset += ip.ihl * 4;
+        if (ip.frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
+            id.source[0] = ip.saddr;
+            id.destination[0] = ip.daddr;
+            id.id = ip.id;
+            id.protocol = protocol;
+            if (ip.frag_off & bpf_htons(IP_OFFSET))
+                goto later_fragment;
+            first_fragment = 1;
+        }
+    }
+
+    for (int i = 0; i < MAX_EXTENSIONS && is_extension(protocol, v6); i++) {
+        /* In one place of the stack, else Linux 6.1 verifies half as many instructions again. */
+        union {
+            struct frag_hdr fragment;
+            struct ipv6_opt_hdr other;
+        } extension;
+
+        if (protocol == IPPROTO_FRAGMENT) {
+            if (load_bytes(skb, offset, &extension, sizeof(extension.fragment)))
+                return PACKET_KEY(PB_KEY_IP(protocol & 0xff), 0);
+            protocol = extension.fragment.nexthdr;
+            offset += sizeof(extension.fragment);
+            id.id = extension.fragment.identification;
+            id.protocol = protocol;
+            if (extension.fragment.frag_off & bpf_htons(IP6F_OFF_MASK))
+                goto later_fragment;
+            first_fragment = (extension.fragment.frag_off & bpf_htons(IP6F_MORE_FRAG)) != 0;
+        } else {
+            /* These 2 bytes only: a truncated packet may end after 4. */
+            if (load_bytes(skb, offset, &extension, sizeof(extension.other)))
+                return PACKET_KEY(PB_KEY_IP(protocol & 0xff), 0);
+            if (protocol == IPPROTO_AH)
+                offset += (extension.other.hdrlen + 2) * 4; /* RFC 4302 section 2.2 */
+            else
+                offset += (extension.other.hdrlen + 1) * 8; /* RFC 8200 section 4.3 */
+            protocol = extension.other.nexthdr;
+        }
+    }
+
+    transport = transport_of(protocol);
+    if (transport == PB_TRANSPORTS || load_bytes(skb, offset, ports, sizeof(ports)))
+        return PACKET_KEY(PB_KEY_IP(protocol & 0xff), offset);
+    key = port_key(transport, ports[0], ports[1], egress ? egress_port : ingress_port);
+    /* A GSO packet is no fragment; this may be the inside of one that is a tunnel's. */
+    if (first_fragment && !skb->gso_size)
+        bpf_map_update_elem(&fragments, &id, &key, BPF_ANY);
+    return PACKET_KEY(key, offset) | jumbo;
+
+later_fragment:;
+    __u32 *first = bpf_map_lookup_elem(&fragments, &id);
+
+    return PACKET_KEY(first ? *first : PB_KEY_IP(protocol & 0xff), 0);
+}
+
+/*
+ * The EtherType behind the Ethernet header that ends at *offset and behind up to two tags (IEEE
+ * 802.1Q, 802.1ad), where *offset is then. 0, which is no EtherType: the packet ends before.
+ */
+static __always_inline __be16 ethernet_type(struct __sk_buff *skb, __u32 *offset) {
+    struct {
+        __be16 tci;
+        __be16 type; /* of what follows the tag */
+    } tag;
+    __be16 type = 0;
+
+    load_bytes(skb, *offset - sizeof(type), &type, sizeof(type));
+    for (int tags = 0; tags < 2; tags++) {
+        if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+            break;
+        if (load_bytes(skb, *offset, &tag, sizeof(tag)))
+            return 0;
+        type = tag.type;
+        *offset += sizeof(tag);
+    }
+    return type;
+}
+
+static __always_inline struct packet_key slow_key(struct __sk_buff *skb, __u32 egress) {
+    __u32 offset = l2_len == PB_L2_UNKNOWN ? 0 : l2_len;
+    __be16 type = offset ? ethernet_type(skb, &offset) : skb->protocol;
+
+    if (type == bpf_htons(ETH_P_IP))
+        return unpack_key(slow_ip(skb, offset, 0, egress));
+    if (type == bpf_htons(ETH_P_IPV6))
+        return unpack_key(slow_ip(skb, offset, 1, egress));
+    return unpack_key(PACKET_KEY(PB_KEY_NONIP, 0));
+}
+
+#endif
