@@ -3,12 +3,12 @@
 # compile.sh DIRECTORY RELEASE CLANG...: the classifier as clang-CLANG of a Debian release
 # compiles it, in a clean system of that release, with its headers, libbpf and bpftool. Of each:
 #
-#   DIRECTORY/clang-CLANG/tc_portbytes.bpf.o  the object, as the plugin embeds it
-#   DIRECTORY/clang-CLANG/replay              tests/packets/replay.c around it, for this machine
-#   DIRECTORY/clang-CLANG/version             what the compiler calls itself
+#   DIRECTORY/RELEASE-CLANG/tc_portbytes.bpf.o  the object, as the plugin embeds it
+#   DIRECTORY/RELEASE-CLANG/replay              tests/packets/replay.c around it, for this machine
+#   DIRECTORY/RELEASE-CLANG/version             what the compiler calls itself
 #
-# or, in place of these, DIRECTORY/clang-CLANG/skip, the reason why there is no such compiler, or
-# DIRECTORY/clang-CLANG/failed, what it said.
+# or, in place of these, DIRECTORY/RELEASE-CLANG/skip, the reason why there is no such compiler, or
+# DIRECTORY/RELEASE-CLANG/failed, what it said.
 #
 # PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them. PB_CACHE: where the systems are kept for
 # the next run, with those of tests/packages.
@@ -21,8 +21,8 @@ compilers=("$@")
 
 # result CLANG FILE TEXT
 result() {
-    mkdir -p "$out/clang-$1"
-    printf '%s\n' "$3" >"$out/clang-$1/$2"
+    mkdir -p "$out/$release-$1"
+    printf '%s\n' "$3" >"$out/$release-$1/$2"
 }
 
 # skip_all REASON: for make_base, too
@@ -48,7 +48,7 @@ provide() {
 
 # compile CLANG: as Makefile.am does. What is missing of the output's files was not made.
 compile() {
-    local at=/classifier to=$out/clang-$1 flags
+    local at=/classifier to=$out/$release-$1 flags
     flags=$(sed -n 's/^BPF_FLAGS = //p' "$PB_BUILD/Makefile")
     # shellcheck disable=SC2016 # $1 and so on are those of sh inside
     inside "$system" sh -ec 'cd "$1"
@@ -82,7 +82,7 @@ make_namespaces && open_system "$system" || exit
 rm -rf "$system/classifier"
 mkdir "$system/classifier" && cp -R "$PB_SOURCE/bpf" "$system/classifier" || exit
 for compiler in "${compilers[@]}"; do
-    rm -rf "$out/clang-$compiler"
+    rm -rf "$out/$release-$compiler"
     # An installation that was cut short would disturb the next one.
     rm -f "$cache/clang.complete"
     if ! provide "$compiler"; then

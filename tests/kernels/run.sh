@@ -150,31 +150,31 @@ compile() {
             >"$logs/compile-$release" 2>&1 || :
     done
     for one in "${compilers[@]}"; do
-        release=${one%:*}
         if [[ $one == own ]]; then
-            release="this machine" one=:$own
-            mkdir "$work/objects/clang-$own"
-            echo "$version" >"$work/objects/clang-$own/version"
-            cp "$1/bpf/tc_portbytes.bpf.o" "$1/tests/packets/replay" "$work/objects/clang-$own/"
+            one=own:$own
+            mkdir "$work/objects/own-$own"
+            cp "$1/bpf/tc_portbytes.bpf.o" "$1/tests/packets/replay" "$work/objects/own-$own/"
+            echo "$version" >"$work/objects/own-$own/version"
         fi
-        take_object "$work/objects/clang-${one#*:}" "$2/pb/objects" "clang ${one#*:} of $release"
+        take_object "${one/:/-}" "$2/pb/objects"
     done
 }
 
-# take_object FROM TO NAME: what compile.sh made; says the test NAME
+# take_object NAME TO: what compile.sh made; says the test
 take_object() {
+    local from=$work/objects/$1
     tests_said=$((tests_said + 1))
-    if [[ -e $1/skip ]]; then
-        echo "ok $tests_said - $3 # SKIP $(<"$1/skip")"
-    elif [[ ! -e $1/failed && -e $1/replay ]]; then
-        rows+=("${1##*/}")
-        mkdir "$2/${1##*/}"
-        cp "$1/tc_portbytes.bpf.o" "$1/replay" "$2/${1##*/}/"
-        echo "ok $tests_said - $3 made a classifier: $(<"$1/version")"
+    if [[ -e $from/skip ]]; then
+        echo "ok $tests_said - classifier $1 # SKIP $(<"$from/skip")"
+    elif [[ ! -e $from/failed && -e $from/replay ]]; then
+        rows+=("$1")
+        mkdir "$2/$1"
+        cp "$from/tc_portbytes.bpf.o" "$from/replay" "$2/$1/"
+        echo "ok $tests_said - classifier $1: $(<"$from/version")"
     else
         failures=$((failures + 1))
-        echo "not ok $tests_said - $3 made a classifier"
-        cat "$1/failed" "$logs"/compile-* 2>/dev/null | sed 's/^/# /'
+        echo "not ok $tests_said - classifier $1"
+        cat "$from/failed" "$logs/compile-${1%-*}" 2>/dev/null | sed 's/^/# /' || :
     fi
 }
 
@@ -182,16 +182,18 @@ take_object() {
 table() {
     local series row cell
     ((${#rows[@]})) || return 0
-    printf '# verified instructions, ingress/egress:\n# %-10s' ''
-    printf '%16s' "${kernels[@]}"
+    printf '# verified instructions, ingress/egress:\n# %-12s' ''
+    printf '%14s' "${kernels[@]}"
     echo
     for row in "${rows[@]}"; do
-        printf '# %-10s' "$row"
+        printf '# %-12s' "$row"
         for series in "${kernels[@]}"; do
-            cell=$(sed -n "s/^# verified instructions, $row on [^:]*: //p" "$logs/$series.log" 2>/dev/null)
-            [[ -n $cell ]] || cell=$(sed -n "s/^# \(refused\), $row on .*/\1/p" "$logs/$series.log" 2>/dev/null)
+            cell=
+            [[ -z ${version[$series]-} ]] ||
+                cell=$(sed -n "s/^# verified instructions, $row on [^:]*: //p
+                    s/^# \(refused\), $row on .*/\1/p" "$logs/$series.log")
             cell=${cell/ //}
-            printf '%16s' "${cell:--}"
+            printf '%14s' "${cell:--}"
         done
         echo
     done
