@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The contract between the classifier (bpf/) and the plugin (plugin/): the key
- * of a packet, the slots that count, the memory both sides share. Types and
- * constants only.
+ * The contract between the classifier (bpf/) and the plugin (plugin/): keys, slots, and the memory
+ * that both access. Types and constants only.
  *
- * A *key* says what a packet is: a port of a transport, an IP protocol without
- * ports, or not IP. A *slot* is a counter. The port table maps keys to slots;
- * user space decides which keys share a slot, the classifier only looks it up.
+ * A key says what a packet is: a port of a transport, an IP protocol without ports, or not IP. A
+ * slot is a counter. The table maps keys to slots; user space decides which keys share a slot, the
+ * classifier only looks it up.
  *
  * All numbers are in host byte order.
  */
@@ -30,18 +29,18 @@ enum pb_transport { PB_TCP, PB_UDP, PB_SCTP, PB_TRANSPORTS };
 /* ---- slots ---- */
 
 /*
- * 0 is no slot: in the table, a key without one; in the ring, an empty cell.
- * Then the fixed slots, which never change their meaning:
+ * 0 is no slot: in the table a key without one, in the ring an empty cell. Then come the fixed
+ * slots, whose meaning never changes:
  */
 #define PB_SLOT_OTHER(transport)     (1u + (transport))
 #define PB_SLOT_EPHEMERAL(transport) (1u + PB_TRANSPORTS + (transport))
 #define PB_SLOT_IP(protocol)         (1u + 2 * PB_TRANSPORTS + (protocol))
 #define PB_SLOT_NONIP                (1u + 2 * PB_TRANSPORTS + PB_PROTOCOLS)
-#define PB_FIXED_SLOTS               (PB_SLOT_NONIP + 1) /* number, slot 0 included */
+#define PB_FIXED_SLOTS               (PB_SLOT_NONIP + 1) /* their number, with slot 0 */
 
 /*
- * Then the dynamic slots, which the classifier gives to new ports by itself
- * (taken from the ring), and behind them those that user space alone gives.
+ * Then the dynamic slots, which the classifier takes from the ring for new ports, and behind them
+ * those that only user space assigns.
  */
 #define PB_DYNAMIC_MAX 32768u
 #define PB_RING        PB_DYNAMIC_MAX /* a power of two */
@@ -59,14 +58,13 @@ struct pb_counters {
 #define PB_LINE 128 /* two cache lines: x86 prefetches them in pairs */
 
 /*
- * The ring holds the free dynamic slots: only user space pushes (at tail), only
- * the classifier pops (at head), under its lock. Positions are never masked
- * when stored, tail - head slots are free. A cell is 0 before it is pushed to
- * and after it was popped.
+ * The ring holds the free dynamic slots. Only user space pushes, at tail; only the classifier pops,
+ * at head, under its lock. head and tail are stored unmasked: tail - head slots are free. A cell is
+ * 0 before it is pushed to and after it was popped.
  *
- * An entry of the table is changed by compare-and-swap or exchange on either
- * side. key_of[slot] is the key that last took a dynamic slot from the ring: it
- * is written before the table entry that publishes the slot.
+ * Both sides change entries of the table by compare-and-swap or exchange only. key_of[slot] is the
+ * key that last took a dynamic slot from the ring; it is written before the table entry that
+ * publishes the slot.
  */
 struct pb_shared {
     __u32 table[PB_KEYS];
@@ -78,10 +76,10 @@ struct pb_shared {
 
 /* ---- settings, constant once loaded ---- */
 
-/* For l2_len: its length differs, so L3 is found by what the kernel knows of the packet. */
+/* For l2_len: L2 headers differ in length, so L3 is where the kernel says it is. */
 #define PB_L2_UNKNOWN 0xffffffffu
 
-/* Which port of a packet makes its key. */
+/* Which port of a packet is its key. */
 enum pb_port { PB_PORT_SOURCE, PB_PORT_DESTINATION, PB_PORT_LOWER };
 
 #endif
