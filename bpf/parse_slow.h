@@ -49,6 +49,21 @@ struct {
     __type(value, __u32);
 } fragments SEC(".maps");
 
+/* A datagram as far as its headers have been parsed. */
+struct datagram {
+    __u32 offset;       /* of the next header */
+    __u32 protocol;     /* of the next header */
+    int first_fragment; /* and others follow */
+    __u64 jumbo;        /* PACKET_JUMBO or 0 */
+};
+
+/* What is behind a header. */
+enum next {
+    NEXT_HEADER,
+    LATER_FRAGMENT, /* payload without a header */
+    UNREADABLE      /* the header itself is truncated or malformed */
+};
+
 /* A struct packet_key as a scalar, since a global function returns nothing else. */
 #define PACKET_KEY(key, offset) ((__u64)(offset) << 32 | (key))
 #define PACKET_JUMBO            (1ull << 63) /* in addition */
@@ -94,90 +109,110 @@ static __always_inline int is_extension(__u32 protocol, __u32 v6) {
             protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_MH);
 }
 
+/* Moves *at from an IPv4 header to the next one; sets *id for a fragment. */
+static __always_inline enum next parse_ipv4(struct __sk_buff *skb, struct datagram *at,
+                                            struct fragment_id *id) {
+    struct iphdr ip;
+    __u8 last;
+
+    if (load_bytes(skb, at->offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
+        load_bytes(skb, at->offset + ip.ihl * 4 - 1, &last, sizeof(last)))
+        return UNREADABLE;
+    at->protocol = ip.protocol;
+    at->offset += ip.ihl * 4;
+    if (ip.frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
+        id->source[0] = ip.saddr;
+        id->destination[0] = ip.daddr;
+        id->id = ip.id;
+        id->protocol = ip.protocol;
+        if (ip.frag_off & bpf_htons(IP_OFFSET))
+            return LATER_FRAGMENT;
+        at->first_fragment = 1;
+    }
+    return NEXT_HEADER;
+}
+
+/* Moves *at from an IPv6 header to the next one; sets the addresses in *id. */
+static __always_inline enum next parse_ipv6(struct __sk_buff *skb, struct datagram *at,
+                                            struct fragment_id *id) {
+    struct ipv6hdr ip6;
+
+    if (load_bytes(skb, at->offset, &ip6, sizeof(ip6)) || ip6.version != 6)
+        return UNREADABLE;
+    __builtin_memcpy(id->source, &ip6.saddr, sizeof(id->source));
+    __builtin_memcpy(id->destination, &ip6.daddr, sizeof(id->destination));
+    at->protocol = ip6.nexthdr;
+    if (ip6.nexthdr == IPPROTO_HOPOPTS && !ip6.payload_len)
+        at->jumbo = PACKET_JUMBO;
+    at->offset += sizeof(ip6);
+    return NEXT_HEADER;
+}
+
+/* Moves *at behind extension headers; completes *id at a fragment header. */
+static __always_inline enum next skip_extensions(struct __sk_buff *skb, struct datagram *at,
+                                                 struct fragment_id *id, __u32 v6) {
+    for (int i = 0; i < MAX_EXTENSIONS && is_extension(at->protocol, v6); i++) {
+        /* In one place of the stack, else Linux 6.1 verifies half as many instructions again. */
+        union {
+            struct frag_hdr fragment;
+            struct ipv6_opt_hdr other;
+        } header;
+
+        if (at->protocol == IPPROTO_FRAGMENT) {
+            if (load_bytes(skb, at->offset, &header, sizeof(header.fragment)))
+                return UNREADABLE;
+            at->protocol = header.fragment.nexthdr;
+            at->offset += sizeof(header.fragment);
+            id->id = header.fragment.identification;
+            id->protocol = at->protocol;
+            if (header.fragment.frag_off & bpf_htons(IP6F_OFF_MASK))
+                return LATER_FRAGMENT;
+            at->first_fragment = (header.fragment.frag_off & bpf_htons(IP6F_MORE_FRAG)) != 0;
+        } else {
+            /* Only what is needed of it: the packet may end there. */
+            if (load_bytes(skb, at->offset, &header, sizeof(header.other)))
+                return UNREADABLE;
+            if (at->protocol == IPPROTO_AH)
+                at->offset += (header.other.hdrlen + 2) * 4; /* RFC 4302 section 2.2 */
+            else
+                at->offset += (header.other.hdrlen + 1) * 8; /* RFC 8200 section 4.3 */
+            at->protocol = header.other.nexthdr;
+        }
+    }
+    return NEXT_HEADER;
+}
+
 /*
  * The key of the packet whose L3 header is at offset, as PACKET_KEY(). A global function: the
  * verifier checks it once, not once for each call.
  */
 __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 egress) {
     struct fragment_id id = {.egress = egress != 0, .v6 = v6 != 0};
-    int first_fragment = 0; /* then id is set */
-    __u32 protocol, transport, key;
-    __u64 jumbo = 0;
+    struct datagram at = {.offset = offset};
+    __u32 transport, key;
     __be16 ports[2];
+    enum next next;
 
-    if (v6) {
-        struct ipv6hdr ip6;
+    next = v6 ? parse_ipv6(skb, &at, &id) : parse_ipv4(skb, &at, &id);
+    if (next == UNREADABLE)
+        return PACKET_KEY(PB_KEY_NONIP, 0);
+    if (next == NEXT_HEADER)
+        next = skip_extensions(skb, &at, &id, v6);
+    if (next == UNREADABLE)
+        return PACKET_KEY(PB_KEY_IP(at.protocol & 0xff), 0);
+    if (next == LATER_FRAGMENT) {
+        __u32 *first = bpf_map_lookup_elem(&fragments, &id);
 
-        if (load_bytes(skb, offset, &ip6, sizeof(ip6)) || ip6.version != 6)
-            return PACKET_KEY(PB_KEY_NONIP, 0);
-        __builtin_memcpy(id.source, &ip6.saddr, sizeof(id.source));
-        __builtin_memcpy(id.destination, &ip6.daddr, sizeof(id.destination));
-        protocol = ip6.nexthdr;
-        if (protocol == IPPROTO_HOPOPTS && !ip6.payload_len)
-            jumbo = PACKET_JUMBO;
-        offset += sizeof(ip6);
-    } else {
-        struct iphdr ip;
-        __u8 last;
-
-        if (load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
-            load_bytes(skb, offset + ip.ihl * 4 - 1, &last, sizeof(last)))
-            return PACKET_KEY(PB_KEY_NONIP, 0);
-        protocol = ip.protocol;
-        offset += ip.ihl * 4;
-        if (ip.frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
-            id.source[0] = ip.saddr;
-            id.destination[0] = ip.daddr;
-            id.id = ip.id;
-            id.protocol = protocol;
-            if (ip.frag_off & bpf_htons(IP_OFFSET))
-                goto later_fragment;
-            first_fragment = 1;
-        }
+        return PACKET_KEY(first ? *first : PB_KEY_IP(at.protocol & 0xff), 0);
     }
-
-    for (int i = 0; i < MAX_EXTENSIONS && is_extension(protocol, v6); i++) {
-        /* In one place of the stack, else Linux 6.1 verifies half as many instructions again. */
-        union {
-            struct frag_hdr fragment;
-            struct ipv6_opt_hdr other;
-        } extension;
-
-        if (protocol == IPPROTO_FRAGMENT) {
-            if (load_bytes(skb, offset, &extension, sizeof(extension.fragment)))
-                return PACKET_KEY(PB_KEY_IP(protocol & 0xff), 0);
-            protocol = extension.fragment.nexthdr;
-            offset += sizeof(extension.fragment);
-            id.id = extension.fragment.identification;
-            id.protocol = protocol;
-            if (extension.fragment.frag_off & bpf_htons(IP6F_OFF_MASK))
-                goto later_fragment;
-            first_fragment = (extension.fragment.frag_off & bpf_htons(IP6F_MORE_FRAG)) != 0;
-        } else {
-            /* These 2 bytes only: a truncated packet may end after 4. */
-            if (load_bytes(skb, offset, &extension, sizeof(extension.other)))
-                return PACKET_KEY(PB_KEY_IP(protocol & 0xff), 0);
-            if (protocol == IPPROTO_AH)
-                offset += (extension.other.hdrlen + 2) * 4; /* RFC 4302 section 2.2 */
-            else
-                offset += (extension.other.hdrlen + 1) * 8; /* RFC 8200 section 4.3 */
-            protocol = extension.other.nexthdr;
-        }
-    }
-
-    transport = transport_of(protocol);
-    if (transport == PB_TRANSPORTS || load_bytes(skb, offset, ports, sizeof(ports)))
-        return PACKET_KEY(PB_KEY_IP(protocol & 0xff), offset);
+    transport = transport_of(at.protocol);
+    if (transport == PB_TRANSPORTS || load_bytes(skb, at.offset, ports, sizeof(ports)))
+        return PACKET_KEY(PB_KEY_IP(at.protocol & 0xff), at.offset);
     key = port_key(transport, ports[0], ports[1], egress ? egress_port : ingress_port);
     /* A GSO packet is no fragment; this may be the inside of one that is a tunnel's. */
-    if (first_fragment && !skb->gso_size)
+    if (at.first_fragment && !skb->gso_size)
         bpf_map_update_elem(&fragments, &id, &key, BPF_ANY);
-    return PACKET_KEY(key, offset) | jumbo;
-
-later_fragment:;
-    __u32 *first = bpf_map_lookup_elem(&fragments, &id);
-
-    return PACKET_KEY(first ? *first : PB_KEY_IP(protocol & 0xff), 0);
+    return PACKET_KEY(key, at.offset) | at.jumbo;
 }
 
 /*
