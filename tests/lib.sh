@@ -103,7 +103,16 @@ make_veth() {
     ip -n "$A" link add "a$1" arp off type veth peer name "b$1" netns "$B"
     ip -n "$B" link set "b$1" arp off up
     ip -n "$A" link set "a$1" up
+    ready "$A" "a$1" && ready "$B" "b$1"
 }
+
+# ready NAMESPACE INTERFACE: waits until it has noticed its carrier and its queue is active: what
+# is sent before is dropped. The kernel does both under the rtnl lock, which ip takes as well.
+ready() {
+    wait_for 60 is_up "$@"
+    ip -n "$1" link set "$2" up
+}
+is_up() { [ "$(ip netns exec "$1" cat "/sys/class/net/$2/operstate")" = up ]; }
 
 # interface_counter NAMESPACE INTERFACE rx|tx packets|bytes
 interface_counter() {
@@ -118,14 +127,52 @@ listen() {
     ip netns exec "$namespace" "$PB_TOOLS/listen" "$work/listen-$name" "$@" & # no function: $! is its pid
     eval "listen_$name=$!"
     started+=("$!")
-    wait_for 10 grep -qs open "$work/listen-$name"
+    wait_for 60 grep -qs open "$work/listen-$name"
+}
+
+# ---- waiting ----
+
+# Tests wait for what has to happen, not for a time in which it should: on a slow machine that
+# only takes longer. A limit is met only by what never happens, so none is below a minute.
+
+# wait_for SECONDS COMMAND...: until it succeeds. After three timeouts the script has failed;
+# further ones are cut short, so that it ends.
+vain=0
+wait_for() {
+    local end limit=$1
+    shift
+    [ "$vain" -lt 3 ] || limit=$((limit < 10 ? limit : 10))
+    end=$((SECONDS + limit))
+    until "$@"; do
+        [ $SECONDS -lt $end ] || { vain=$((vain + 1)); return 1; }
+        sleep 0.05
+    done
+}
+
+# says TEXT COMMAND...: whether that is what the command says
+says() { [ "$("${@:2}")" = "$1" ]; }
+
+# delivered: until what was sent has passed the hooks. A busy CPU leaves that to its ksoftirqd,
+# which sleeps when nothing is left.
+softirqs=$(pgrep '^ksoftirqd/')
+delivered() {
+    local thread
+    for thread in $softirqs; do wait_for 60 sleeps "$thread"; done
+}
+sleeps() {
+    local state
+    read -r _ _ state _ <"/proc/$1/stat"
+    [ "$state" = S ]
 }
 
 # ---- collectd ----
 
 # write_config [LINE...]: the lines of the plugin's block; none: no block at all.
-# collectd_interval sets the interval, extra_config is put in front of the plugin.
+# collectd_interval sets the interval, extra_config is put in front of the plugin. A single
+# writer stores values in the order of the reads. Several overtake each other, and two that create
+# the same file overwrite each other's first line.
 collectd_interval=1
+collectd_writers=1
 extra_config=
 write_config() {
     {
@@ -135,6 +182,7 @@ write_config() {
 			Hostname "host"
 			FQDNLookup false
 			Interval $collectd_interval
+			WriteThreads $collectd_writers
 			TypesDB "$PB_TYPESDB"
 			PluginDir "$PB_COLLECTD_PLUGINS"
 			LoadPlugin logfile
@@ -163,16 +211,6 @@ logged() {
     local number=0
     [ -f "$work/log" ] && number=$(grep -cF -- "$1" "$work/log")
     echo "$number"
-}
-
-# wait_for SECONDS COMMAND...: until it succeeds
-wait_for() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.05
-    done
 }
 
 has_logged() { [ "$(logged "$1")" -gt 0 ]; }
@@ -209,7 +247,7 @@ refused() {
     shift
     write_config "${option/; /$'\n'}" # two lines
     rm -f "$work/log"
-    ip netns exec "$A" timeout 20 "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1
+    ip netns exec "$A" timeout 180 "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1
     status=$?
     ok $((status != 1)) "$option: collectd refuses to start"
     is "$(logged "tc_portbytes plugin: ")" 1 "$option: one line says why"
@@ -220,9 +258,52 @@ refused() {
     [ $missing -eq 0 ] || show_log
 }
 
-# settle: until two more reads after now are stored
+# reads NUMBER: until so many reads that began after this call are stored completely. If they do
+# not come that is a failed test: checks that follow would prove nothing.
+clock_ahead=0 # seconds that collectd's clock is ahead of ours
+reads() {
+    local since
+    since=$(awk -v now="$EPOCHREALTIME" -v ahead=$clock_ahead 'BEGIN { printf "%.6f", now + ahead }')
+    wait_for 120 are_stored "$1" "$since" || {
+        ok 1 "collectd reads: $1 times within 120 s"
+        return 1
+    }
+}
+
+# settle: until all that was sent is counted and stored. That takes two reads: a new series first
+# reports 0, one that returns its old total.
 settle() {
-    sleep "$(awk -v i="$collectd_interval" 'BEGIN { print 2.6 * i + 0.4 }')"
+    delivered
+    reads 2
+}
+
+# are_stored NUMBER TIME: whether so many reads that began after TIME are stored completely. The
+# last one is when a later one is there, since there is one writer, or when each series of the
+# read before has a value of it. The csv plugin rounds times to milliseconds.
+are_stored() {
+    tail -vn 8 "$work"/csv/*/tc_portbytes-*/* 2>/dev/null | awk -F, -v number="$1" -v since="$2" '
+        function following(this,    time, first) {
+            for (time in later)
+                if (time - this > 0 && (first == "" || time - first < 0)) first = time
+            return first
+        }
+        /^==>/ { file++ }
+        /^[0-9]/ {
+            has[file, $1]
+            if ($1 - since > 0.0005) later[$1]
+            else if ($1 - last > 0) last = $1
+        }
+        END {
+            for (n = 0; n < number; n++) {
+                previous = last
+                last = following(last)
+                if (last == "") exit 1
+            }
+            if (following(last) != "") exit 0
+            if (previous == "") exit 1
+            for (n = 1; n <= file; n++)
+                if ((n, previous) in has && !((n, last) in has)) exit 1
+        }'
 }
 
 # value INTERFACE INSTANCE COLUMN: the last one stored; columns rx_bytes, rx_packets, ...
@@ -312,12 +393,17 @@ held() {
     echo "$numbers"
 }
 
-# held_at_rest: the same, the least within half a second: a read opens files and sockets
+# held_at_rest: the same, the least, seen five times: a read opens files and sockets
 held_at_rest() {
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        held
+    local least='' now
+    local -A seen=()
+    while [ -z "$least" ] || [ "${seen[$least]}" -lt 5 ]; do
+        now=$(held)
+        seen[$now]=$((${seen[$now]:-0} + 1))
+        [ -n "$least" ] && [ "${now%% *}" -ge "${least%% *}" ] || least=$now
         sleep 0.05
-    done | sort -n | head -n 1
+    done
+    echo "$least"
 }
 
 # memory: what collectd has of its own, in kB
@@ -353,13 +439,13 @@ start_witness() {
     ip netns exec "$A" "$PB_TOOLS/witness" "$@" "$work/witness-$name" & # no function: $! is its pid
     eval "witness_$name=$!"
     started+=("$!")
-    wait_for 10 test -s "$work/witness-$name"
+    wait_for 60 test -s "$work/witness-$name"
 }
 
 # stop_witness NAME: prints "packets N attached yes|no"
 stop_witness() {
     local pid="witness_$1"
     kill -TERM "${!pid}"
-    wait_for 10 grep -q packets "$work/witness-$1"
+    wait_for 60 grep -q packets "$work/witness-$1"
     cat "$work/witness-$1"
 }

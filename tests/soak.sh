@@ -169,7 +169,7 @@ live() {
         churn_interfaces >/dev/null
         kill -USR1 "$collectd"
         # The first round is what it takes.
-        [ -n "$nothing" ] || { sleep 3; nothing=$(held_at_rest); }
+        [ -n "$nothing" ] || { reads 3; nothing=$(held_at_rest); }
         wait_for 60 steady "$nothing" || broken+=" round $rounds holds $(held_at_rest), not $nothing;"
         memories+=" $(memory)"
         rounds=$((rounds + 1))

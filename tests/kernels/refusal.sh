@@ -83,7 +83,7 @@ is_gone() { ! kill -0 "$daemon" 2>/dev/null; }
 
 "$PB_COLLECTD" -f -C "$work/conf" >"$work/out" 2>&1 &
 daemon=$!
-check "collectd goes on: plugin $other is read and written" until_true 40 goes_on
+check "collectd goes on: plugin $other is read and written" until_true 120 goes_on
 check "the plugin says one sentence" one_sentence
 check "which names 5.12 as the oldest kernel" names_kernel
 check "no verifier log" no_dump
@@ -91,7 +91,7 @@ check "no BPF program stays loaded" no_programs
 check "no qdisc was made" no_qdisc
 check "no series was made" no_series
 kill -TERM "$daemon"
-check "collectd ends when told to" until_true 20 is_gone
+check "collectd ends when told to" until_true 60 is_gone
 echo "# log of collectd:"
 sed 's/^/# /' "$work/log" "$work/out"
 echo "1..$n"

@@ -188,6 +188,7 @@ configure_collectd() {
     cat >"$clean/etc/collectd/collectd.conf.d/0test.conf" <<-'CONF'
 		Hostname "host"
 		Interval 1
+		WriteThreads 1
 		LoadPlugin logfile
 		<Plugin logfile>
 		  LogLevel debug
@@ -242,7 +243,7 @@ remove() {
     is "$(pins)" "" "no pin is left"
     if [ "$hook" = tcx ]; then
         # shellcheck disable=SC2086
-        wait_for 10 none_alive $ids
+        wait_for 60 none_alive $ids
         ok $? "no program is left"
     else
         skip "a clsact filter stays after Persist" "no program is left"

@@ -5,13 +5,6 @@
 # As tests/lib.sh, but PB_PLUGIN is one built with -fsanitize=address,undefined.
 # shellcheck source=tests/lib.sh
 . "${0%/*}/../lib.sh"
-# shellcheck source=conf/directory.sh
-. "${0%/*}/../../conf/directory.sh"
-
-if [ -n "${PB_LOGS:-}" ]; then
-    need_directory PB_LOGS "$PB_LOGS"
-    PB_LOGS=$directory
-fi
 
 asan=$(ldd "$PB_PLUGIN" 2>/dev/null | awk '/libasan/ { print $3 }')
 if [ -z "$asan" ]; then
@@ -76,15 +69,15 @@ in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 1009 100 >/dev/null
 in_b "$PB_TOOLS/blast" b0 6 tcp 40000 443 503 131 >/dev/null
 in_b "$PB_TOOLS/scan" b0 100 >/dev/null 2>&1
 for i in 1 2 3; do make_veth $i; done
-wait_for 20 has_logged "a3: counting."
+wait_for 60 has_logged "a3: counting."
 ok $? "interfaces come"
 in_b "$PB_TOOLS/blast" b1 4 udp 40000 53 211 100 >/dev/null
 settle
 ip -n "$A" link set a2 down && ip -n "$A" link set a2 name other2 && ip -n "$A" link set other2 up
-wait_for 20 has_logged "other2"
+wait_for 60 has_logged "other2"
 in_a "$PB_TOOLS/blast" a1 4 udp 53 40000 307 100 >/dev/null
 ip -n "$A" link del a1
-wait_for 20 has_logged "a1: stopped counting"
+wait_for 60 has_logged "a1: stopped counting"
 ok $? "one goes"
 settle
 is "$(values a0 udp-53)" "100900 1009 0 0" "to the packet and the byte"
@@ -94,7 +87,7 @@ ids=$(programs)
 stop_collectd
 ended
 # shellcheck disable=SC2086
-wait_for 5 none_alive $ids
+wait_for 60 none_alive $ids
 ok $? "no program is left"
 all_well "interfaces come and go"
 
@@ -102,7 +95,7 @@ all_well "interfaces come and go"
 
 refused() {
     write_config "$@"
-    ip netns exec "$A" "${sanitized[@]}" timeout 60 "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1
+    ip netns exec "$A" "${sanitized[@]}" timeout 180 "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1
     is $? 1 "$*: refused"
     all_well "$*"
 }

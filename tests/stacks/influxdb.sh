@@ -46,7 +46,7 @@ stored_standard() {
 complete() { [ "$(stored "$1")" = "$expected" ]; }
 complete_standard() { [ "$(stored_standard)" = "$expected" ]; }
 answers() {
-    in_a timeout 10 python3 -c \
+    in_a timeout 60 python3 -c \
         'import urllib.request as r; r.urlopen("http://127.0.0.1:8086/ping")' 2>/dev/null
 }
 

@@ -22,6 +22,8 @@ use_cache() {
     cache=$directory
 }
 
+collectd_writers=5 # collectd's default: stores get values as an operator's do
+
 # unpack NAME PACKAGE...: these packages and what they depend on, if it isn't installed, in one
 # directory: root; libraries is where its shared ones are, for LD_LIBRARY_PATH. The directory's
 # name tells the packages, so other ones are another directory.

@@ -42,10 +42,11 @@ all_exact() {
 }
 
 # RRD knows whole seconds, and takes the first of two values in one: a read that comes late, and
-# the next, may be such two. So a value more than elsewhere.
+# the next, may be such two. So one more, in a second of its own.
 settle_whole_seconds() {
     settle
-    settle
+    sleep 1
+    reads 1
 }
 
 make_namespaces

@@ -101,7 +101,7 @@ if [ $has_rules = yes ]; then
     ip netns exec "$A" "$PB_TOOLS/pump" a5 53 40000 1 >/dev/null &
     pump=$!
     started+=("$pump")
-    wait_for 20 out_has 333
+    wait_for 60 out_has 333
     kill -TERM "$pump"
     wait "$pump"
     settle
@@ -122,12 +122,12 @@ ok $? "a second collectd with the plugin starts on the same interfaces"
 other=$collectd
 ids+=" $(programs)"
 make_veth 7
-wait_for 20 are_counting a7
+wait_for 60 are_counting a7
 ok $? "both find an interface that comes"
 for n in 6 7; do
     in_b "$PB_TOOLS/blast" b$n 4 udp 40000 53 307 100 >/dev/null
     in_a "$PB_TOOLS/blast" a$n 4 udp 53 40000 311 100 >/dev/null
-    wait_for 20 in_both a$n "30700 307 31100 311"
+    wait_for 60 in_both a$n "30700 307 31100 311"
     ok $? "a$n: both count every packet once"
 done
 settle
@@ -146,7 +146,7 @@ collectd=$other
 stop_collectd
 is "$?" 0 "it ends well too"
 # shellcheck disable=SC2086
-wait_for 10 none_alive $ids
+wait_for 60 none_alive $ids
 is "$?/$(clsact_of a6)/$(clsact_of a7)" "0//" "and nothing of either is left"
 
 # ---- what others had is as it was ----

@@ -56,7 +56,7 @@ is "$(echo "$ids" | wc -l)" 2 "two programs are loaded: one a direction"
 stop_collectd
 is "$?" 0 "SIGTERM ends collectd with status 0"
 # shellcheck disable=SC2086
-wait_for 5 none_alive $ids
+wait_for 60 none_alive $ids
 ok $? "no program is left"
 is "$(clsact_of a0)" "" "no filter and no qdisc is left"
 is "$(logged "tc_portbytes plugin: a0: counting.")" 1 "one line says what is counted"

@@ -127,9 +127,9 @@ iperf() {
     local before after i
     read -ra before <<<"$(state)"
     rm -f "$work/iperf"
-    in_a timeout 60 iperf3 -s -1 -p 5201 --forceflush >"$work/iperf" 2>&1 &
-    wait_for 10 grep -qs listening "$work/iperf"
-    in_b timeout 30 iperf3 -c "10.99.$link.1" -p 5201 -t 1 "$@" >"$work/iperf-client" 2>&1
+    in_a timeout 120 iperf3 -s -1 -p 5201 --forceflush >"$work/iperf" 2>&1 &
+    wait_for 60 grep -qs listening "$work/iperf"
+    in_b timeout 120 iperf3 -c "10.99.$link.1" -p 5201 -t 1 "$@" >"$work/iperf-client" 2>&1
     ok $? "iperf3 $* over link $link"
     wait "$!"
     read -ra after <<<"$(state)"

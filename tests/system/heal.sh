@@ -18,12 +18,6 @@ is_said() { [ "$("${@:2}")" -ge "$1" ]; }
 # hooked INTERFACE: in which directions it has our classifier now
 hooked() { in_a "$PB_TOOLS/hooks" | sed -n "s/^$1 //p"; }
 
-# reads NUMBER: so many more are done, whatever time they take. a9's series has one value
-# each; collectd stores it a moment later.
-stored() { cat "$work"/csv/host/tc_portbytes-a9/port_traffic-udp-9-* 2>/dev/null | wc -l; }
-are_stored() { [ "$(stored)" -ge "$1" ]; }
-reads() { wait_for 30 are_stored $(($(stored) + $1)); }
-
 # send INTERFACE rx|tx COUNT: to or from port 53
 send() {
     if [ "$2" = rx ]; then
@@ -63,21 +57,21 @@ heal() {
     rounds[$interface]=$((${rounds[$interface]:-0} + 1))
     send "$interface" rx 101
     send "$interface" tx 103
-    wait_for 20 are_counted "$interface"
+    wait_for 60 are_counted "$interface"
     kill -STOP "$collectd"
     "$@"
     ok $? "$what"
     removed=$(hooked "$interface")
     [ "$removed" = ingress ] || send "$interface" rx 17
     [ "$removed" = egress ] || send "$interface" tx 19
-    sleep 0.2 # the kernel hands them over a moment later
+    delivered
     kill -CONT "$collectd"
-    wait_for 20 is_said "${rounds[$interface]}" healed "$interface"
+    wait_for 60 is_said "${rounds[$interface]}" healed "$interface"
     ok $? "... is noticed by the next read"
     is "$(hooked "$interface")" "ingress egress" "... and put back"
     send "$interface" rx 211
     send "$interface" tx 223
-    reads 3
+    settle
     is "$(healed "$interface")" "${rounds[$interface]}" "... and said once"
     expected_rx[$interface]=$((expected_rx[$interface] + 211))
     expected_tx[$interface]=$((expected_tx[$interface] + 223))
@@ -87,8 +81,8 @@ heal() {
 }
 
 make_namespaces
-for n in 0 1 2 3 9; do make_veth $n; done
-write_config 'MinBytes 0' 'Port "udp/9"' 'DynamicPorts true'
+for n in 0 1 2 3; do make_veth $n; done
+write_config 'MinBytes 0' 'Port "udp/9"' 'DynamicPorts true' # so that reads can be told
 start_collectd
 ok $? "collectd starts"
 ids=$(programs)
@@ -122,30 +116,30 @@ is "$(programs)" "$ids" "no program was loaded anew for that"
 if [ $hook = tcx ]; then first=tcx-first; else first=clsact:1:0x4d; fi
 start_witness front a3 ingress $first 2
 ok $? "somebody comes in front of us on ingress, and drops everything"
-wait_for 20 is_said 1 fronted a3 ingress
+wait_for 60 is_said 1 fronted a3 ingress
 ok $? "... which the next read notices"
 send a3 rx 101
 send a3 tx 103
-reads 3
+settle
 is "$(fronted a3 ingress) $(fronted a3 egress)" "1 0" "... and says once, with the direction"
 is "$(healed a3)" 0 "... and does not call it removed"
 is "$(value a3 udp-53 tx_packets)" 103 "what it has no part in is counted"
 is "$(value a3 udp-53 rx_packets)" 0 "what it drops is not"
 is "$(stop_witness front)" "packets 101 attached yes" "it saw every packet: we did not fight"
 send a3 rx 211
-reads 3
+settle
 is "$(value a3 udp-53 rx_packets)" 211 "it goes, and we count again"
 is "$(fronted a3 ingress)" 1 "which nobody needs to be told"
 
 start_witness again a3 ingress $first -1
 start_witness other a3 egress $first -1
-wait_for 20 is_said 2 fronted a3 ingress
+wait_for 60 is_said 2 fronted a3 ingress
 ok $? "it comes again, and lets pass: said again"
-wait_for 20 is_said 1 fronted a3 egress
+wait_for 60 is_said 1 fronted a3 egress
 ok $? "and another one on egress: said too"
 send a3 rx 307
 send a3 tx 311
-reads 3
+settle
 is "$(value a3 udp-53 rx_packets) $(value a3 udp-53 tx_packets)" "518 414" \
     "what they let pass is counted"
 is "$(fronted a3 ingress) $(fronted a3 egress)" "2 1" "each is said once"
@@ -159,7 +153,7 @@ is "$(stop_witness other)" "packets 311 attached yes" "the one on egress too"
 # Somebody in front, and then we are removed: back means first again.
 reads 1 # which sees that nobody is in front
 start_witness third a3 ingress $first -1
-wait_for 20 is_said 3 fronted a3 ingress
+wait_for 60 is_said 3 fronted a3 ingress
 expected_rx[a3]=518 expected_tx[a3]=414
 heal a3 "our classifier is removed behind another" remove a3 ingress
 is "$(fronted a3 ingress)" 3 "nothing is said of who was in front before"
@@ -175,9 +169,9 @@ if [ $hook = clsact ]; then
     in_a tc qdisc add dev a4 clsact
     if in_a tc filter add dev a4 ingress pref 1 protocol all u32 match u32 0 0 2>/dev/null; then
         kill -CONT "$collectd"
-        wait_for 10 has_logged "a4: a filter of another kind has the first priority on ingress"
+        wait_for 60 has_logged "a4: a filter of another kind has the first priority on ingress"
         ok $? "a filter of another kind has the first place: said"
-        reads 3
+        settle
         is "$(logged "a4: a filter of another kind") $(fronted a4 ingress)" "1 0" "once"
     else
         kill -CONT "$collectd"
@@ -202,6 +196,6 @@ is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
 stop_collectd
 is "$?" 0 "it ends well"
 # shellcheck disable=SC2086
-wait_for 10 none_alive $ids
+wait_for 60 none_alive $ids
 is "$?/$(in_a "$PB_TOOLS/hooks")$(clsact_of a1)$(clsact_of a3)" "0/" "and takes all of it away"
 finish

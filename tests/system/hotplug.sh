@@ -44,11 +44,15 @@ rename() {
             ip -n "$A" link set "$2" up; }
 }
 
-# ready PEER: the other end in B has noticed that its link is up, and sends
-ready() {
-    wait_for 5 ip netns exec "$B" grep -q up "/sys/class/net/$1/operstate"
-    sleep 0.1
+# noticed: all changes of links up to now: one that came after them is attached
+noticed() {
+    ip -n "$A" link add n0 arp off up type veth peer name n1 netns "$B"
+    in_a "$PB_TOOLS/hooks" n0 attached true >/dev/null || ok 1 "an interface that comes is attached"
+    ip -n "$A" link del n0
 }
+
+# has_more NAME INSTANCE NUMBER: received packets in that series
+has_more() { [ "$(value "$1" "$2" rx_packets)" -gt "$3" ] 2>/dev/null; }
 
 # logged_again TEXT NUMBER: it has been logged more often than that
 logged_again() { [ "$(logged "$1")" -gt "$2" ]; }
@@ -71,7 +75,7 @@ start_pump() {
 # stop_pump: prints how many frames it sent
 stop_pump() {
     kill -TERM "$pump"
-    wait_for 10 test -s "$work/pumped"
+    wait_for 60 test -s "$work/pumped"
     cat "$work/pumped"
 }
 
@@ -132,17 +136,18 @@ done
 is "$(hooked_number a)" $((number + 1)) "each interface is attached when it is up"
 in_time "$before" $((middle > 100000)) "within 100 ms of being up, in the median of $tries: $((middle / 1000)) ms"
 for ((i = 100; i <= first; i += 100)); do all_gone a $i $((i + tries - 1)); done
-wait_for 20 steady "$nothing"
+wait_for 60 steady "$nothing"
 is "$(held_at_rest)" "$nothing" "when they have gone, no fd, program, map or link of theirs is left"
 
 # ---- down and up ----
 
 in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 211 100 >/dev/null
+delivered
 ip -n "$A" link set a0 down
-sleep 0.3
+noticed
 is "$(hooked)" a0 "an interface that is down stays attached"
 ip -n "$A" link set a0 up
-ready b0
+ready "$B" b0
 in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 307 100 >/dev/null
 settle
 is "$(value a0 udp-53 rx_packets)" 518 "down and up: the series goes on"
@@ -169,16 +174,15 @@ is "$(held_at_rest)" "$nothing" "the burst has gone, and what was held for it"
 
 make_veth 1
 make_veth 2
-wait_for 10 are_hooked a 3
+wait_for 60 are_hooked a 3
 start_pump b1 1001
-sleep 1.3
+wait_for 60 has_more a1 udp-1001 0
 begin=$(logged ": counting.")
 rename a1 other1
-sleep 1.3
+wait_for 60 has_more other1 udp-1001 0
 rename other1 third1
-sleep 0.7
+wait_for 60 has_more third1 udp-1001 0
 is "$(($(stop_pump) > 0))" 1 "traffic was sent while the name changed, twice"
-settle
 settle
 sum=0
 for name in a1 other1 third1; do
@@ -195,8 +199,8 @@ settle
 is "$(($(value a1 udp-1001 rx_packets) + $(value other1 udp-1001 rx_packets) + 503))" \
     "$((sum + 503 - $(value third1 udp-1001 rx_packets) + 503))" "only the last name's series goes on"
 rename third1 a1
+noticed
 in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 211 100 >/dev/null
-settle
 settle
 is "$(($(value a1 udp-1001 rx_packets) + $(value other1 udp-1001 rx_packets) + \
     $(value third1 udp-1001 rx_packets)))" "$(interface_counter "$A" a1 rx packets)" \
@@ -207,7 +211,7 @@ before1=$(value a1 udp-1001 rx_packets)
 before2=0
 if printf 'link set %s\n' "a1 name swap" "a2 name a1" "swap name a2" |
     ip -n "$A" -batch - 2>/dev/null; then
-    sleep 0.5
+    noticed
     in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 307 100 >/dev/null
     in_b "$PB_TOOLS/blast" b2 4 udp 40000 1001 401 100 >/dev/null
     settle
@@ -224,9 +228,9 @@ make_veth 3
 in_a "$PB_TOOLS/hooks" a3 attached true >/dev/null
 start_witness first a3 ingress $hook 0
 start_pump b3 1003
-sleep 1.5
+wait_for 60 has_more a3 udp-1003 0
 ip -n "$A" link del a3
-wait_for 10 has_logged "a3: stopped counting"
+wait_for 60 has_logged "a3: stopped counting"
 ok $? "an interface deleted under traffic is not counted any more"
 sent=$(stop_pump)
 saw=$(witnessed first)
@@ -240,20 +244,19 @@ is "$(cat "$work"/csv/host/tc_portbytes-a3/port_traffic-udp-1003-* | wc -l)" "$l
 
 begin=$(logged "a3: counting.")
 make_veth 3
-wait_for 10 logged_again "a3: counting." "$begin"
+wait_for 60 logged_again "a3: counting." "$begin"
 start_witness second a3 ingress $hook 0
 start_pump b3 1003
-sleep 1.5
+wait_for 60 has_more a3 udp-1003 "$saw"
 # Gone and back before anybody can look.
 printf '%s\n' "link del a3" "link add a3 arp off up type veth peer name b3 netns $B" |
     ip -n "$A" -batch -
 stop_pump >/dev/null
 saw=$((saw + $(witnessed second)))
 ip -n "$B" link set b3 up
-wait_for 10 logged_again "a3: counting." $((begin + 1))
+wait_for 60 logged_again "a3: counting." $((begin + 1))
 ok $? "deleted and made again at once: counted again"
 in_b "$PB_TOOLS/blast" b3 4 udp 40000 1003 101 100 >/dev/null
-settle
 settle
 # The pump may have found the new interface before it ended.
 is "$(value a3 udp-1003 rx_packets)" "$((saw + $(interface_counter "$A" a3 rx packets)))" \
@@ -264,7 +267,7 @@ is "$(value a3 udp-1003 rx_packets)" "$((saw + $(interface_counter "$A" a3 rx pa
 before=$(value a3 udp-1003 rx_packets)
 begin=$(logged "a3: stopped counting")
 ip -n "$A" link set a3 netns "$B"
-wait_for 10 logged_again "a3: stopped counting" "$begin"
+wait_for 60 logged_again "a3: stopped counting" "$begin"
 ok $? "moved to another namespace: not counted any more"
 ip -n "$B" link set a3 up
 in_b "$PB_TOOLS/blast" b3 4 udp 40000 1003 503 100 >/dev/null
@@ -272,11 +275,10 @@ is "$(in_b "$PB_TOOLS/hooks")" "" "nothing of ours went with it"
 begin=$(logged "a3: counting.")
 ip -n "$B" link set a3 netns "$A"
 ip -n "$A" link set a3 up
-wait_for 10 logged_again "a3: counting." "$begin"
+wait_for 60 logged_again "a3: counting." "$begin"
 ok $? "moved back: counted again"
-ready b3
+ready "$B" b3
 in_b "$PB_TOOLS/blast" b3 4 udp 40000 1003 307 100 >/dev/null
-settle
 settle
 is "$(value a3 udp-1003 rx_packets)" $((before + 307)) \
     "its series goes on, without what passed elsewhere"
@@ -295,7 +297,7 @@ for type in bridge bond team; do
         continue
     fi
     ip -n "$A" link set m0 arp off up
-    wait_for 10 are_hooked m 1
+    wait_for 60 are_hooked m 1
     ok $? "$type: it is counted itself"
     begin=$(value a2 udp-1002 rx_packets)
     begin=${begin/none/0}
@@ -304,16 +306,15 @@ for type in bridge bond team; do
         in_a "$PB_TOOLS/hooks" a2 detached ip link set a2 master m0)
     ok $? "$type: its new member is not counted any more"
     ip -n "$A" link set a2 up
-    sleep 0.3
+    noticed
     in_b "$PB_TOOLS/blast" b2 4 udp 40000 1002 101 100 >/dev/null
     is "$(hooked '^[am][02]$')" "a0 m0" "$type: even when it is up"
     took+="/$(in_a "$PB_TOOLS/hooks" a2 attached \
         sh -c "ip link set a2 nomaster && ip link set a2 up")"
     ok $? "$type: released and up, it is counted again"
     echo "# $type: microseconds to not attached/attached: $took"
-    ready b2
+    ready "$B" b2
     in_b "$PB_TOOLS/blast" b2 4 udp 40000 1002 211 100 >/dev/null
-    settle
     settle
     is "$(value a2 udp-1002 rx_packets)" $((begin + 211)) "$type: with what passed when it was free"
     ip -n "$A" link del m0
@@ -321,7 +322,7 @@ done
 
 # ---- they come and go, under traffic: nothing adds up ----
 
-wait_for 10 are_hooked a 4
+wait_for 60 are_hooked a 4
 before=$(held_at_rest)
 start_pump q 1004 1
 used=
@@ -329,10 +330,10 @@ for round in $(seq $rounds); do
     make_down p q 1 $churn
     all_up p 1 $churn
     wait_for 60 are_hooked p $churn || break
-    sleep 0.5
+    reads 1
     all_gone p 1 $churn
     wait_for 60 steady "$before" || break
-    sleep 1.2 # a read
+    reads 3
     # The first round is what it takes.
     [ "$round" -eq 1 ] && used=$(memory)
 done
@@ -349,7 +350,8 @@ many_names() {
         rename "$name" "name$i"
         name=name$i
     done
-    sleep 2.2 # reads
+    noticed
+    reads 3
     memory
 }
 name=a2
@@ -369,7 +371,7 @@ ids=$(programs)
 stop_collectd
 is "$?" 0 "SIGTERM ends collectd with status 0"
 # shellcheck disable=SC2086
-wait_for 10 none_alive $ids
+wait_for 60 none_alive $ids
 is "$?/$(in_a "$PB_TOOLS/hooks")" "0/" "no program is left"
 
 # ---- stopped in the middle of a burst ----
@@ -379,8 +381,7 @@ start_collectd
 ok $? "collectd starts"
 make_down w x 1 $((burst / 4))
 all_up w 1 $((burst / 4))
-wait_for 20 has_logged ": counting."
-sleep 0.2
+wait_for 60 logged_again ": counting." $((burst / 16))
 begin=$EPOCHREALTIME
 stop_collectd
 is "$?" 0 "SIGTERM during a burst ends collectd with status 0"
@@ -403,7 +404,7 @@ killed() {
     wait "$collectd" 2>/dev/null
     if [ "$hook" = tcx ]; then
         # shellcheck disable=SC2086
-        wait_for 10 none_alive $ids
+        wait_for 60 none_alive $ids
         is "$?/$(in_a "$PB_TOOLS/hooks")" "0/" "tcx, kill -9: the kernel removes everything"
         return
     fi
@@ -450,9 +451,10 @@ remove() {
 text="a1: classifier was removed externally"
 for round in 1 2; do
     in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 101 100 >/dev/null
+    delivered
     remove
     ok $? "$hook: somebody removes the classifier from a1"
-    wait_for 10 logged_again "$text" $((round - 1))
+    wait_for 60 logged_again "$text" $((round - 1))
     ok $? "the next read notices"
     is "$(hooked)" "a0 a1 a2 a3" "it is back"
     in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 211 100 >/dev/null

@@ -57,7 +57,7 @@ unexpected() {
         grep -v -e ': counting\.$' -e ': stopped counting (.*)\.$'
 }
 
-is_counted() { [ "$(value "$1" udp-53 rx_packets)" = "$2" ]; }
+is_counted() { says "$2" value "$1" udp-53 rx_packets; }
 
 # check WHEN: a daemon that counts a0 only finds nothing left, counts at once and goes clean
 check() {
@@ -69,7 +69,8 @@ check() {
     [ $hook = tcx ] || [ "$(ours a0)" = 2 ] || wrong+=" a0 has $(ours a0) filters;"
     [ "$(others)" = "$was" ] || wrong+=" others: $(others | paste -sd' ');"
     in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 101 100 >/dev/null
-    wait_for 20 is_counted a0 101 || wrong+=" of 101 it counts $(value a0 udp-53 rx_packets);"
+    settle
+    is_counted a0 101 || wrong+=" of 101 it counts $(value a0 udp-53 rx_packets);"
     [ -z "$(unexpected)" ] || wrong+=" it says $(unexpected);"
     stop_collectd || wrong+=" it ends with an error;"
     [ -z "$(hooked)" ] || wrong+=" left: $(hooked);"
@@ -124,7 +125,7 @@ for _ in $(seq $random_kills); do
     launch
     pause=0.$((RANDOM % 9))$((RANDOM % 10))
     times+=" $pause"
-    sleep $pause
+    sleep $pause # at whatever it is doing then
     kill -KILL "$collectd"
     wait "$collectd" 2>/dev/null
 done
@@ -142,7 +143,7 @@ kill -KILL "$collectd"
 wait "$collectd" 2>/dev/null
 if [ $hook = tcx ]; then
     # shellcheck disable=SC2086
-    wait_for 10 none_alive $ids
+    wait_for 60 none_alive $ids
     is "$?/$(hooked)" "0/" "tcx: killed, the kernel removes them"
 else
     is "$(hooked)" "a0 ingress egress a1 ingress egress a2 ingress egress" \
@@ -150,7 +151,7 @@ else
 fi
 check "while it counts"
 # shellcheck disable=SC2086
-wait_for 10 none_alive $ids
+wait_for 60 none_alive $ids
 ok $? "and none of its programs is left"
 
 # Knowing our own filters needs no more capabilities than counting does.
@@ -179,21 +180,24 @@ survivor=$collectd
 start_collectd
 ok $? "a third one starts beside it"
 in_b "$PB_TOOLS/blast" b1 4 udp 40000 53 101 100 >/dev/null
-wait_for 20 is_counted a1 101
+settle
+is_counted a1 101
 ok $? "it counts"
 kill -KILL "$collectd"
 wait "$collectd" 2>/dev/null
+rm -rf "$work/csv"
 write_config 'MinBytes 0' 'Interface "a0"'
 start_collectd
 ok $? "the third one is killed, and a fourth one starts, for a0 only"
-rm -rf "$work/csv"
 is "$(ours a0) $(ours a1)" "$([ $hook = tcx ] && echo "0 0" || echo "4 2")" \
     "a0 has the second and the fourth one's filters, a1 the second one's"
 in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 211 100 >/dev/null
 in_b "$PB_TOOLS/blast" b1 4 udp 40000 53 307 100 >/dev/null
-wait_for 20 is_counted a0 211
+settle
+is_counted a0 211
 ok $? "the fourth one counts"
-wait_for 20 second is_counted a0 211 && wait_for 20 second is_counted a1 408
+second settle
+second is_counted a0 211 && second is_counted a1 408
 ok $? "and the second one has counted all the time"
 is "$(unexpected)$(second unexpected)" "" "neither had anything to say about it"
 stop_collectd

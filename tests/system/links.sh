@@ -103,14 +103,11 @@ enslave() {
         ip -n "$ns" link set "$slave" down && ip -n "$ns" link set "$slave" master "$master" &&
             ip -n "$ns" link set "$slave" up || return
     done
-    ip -n "$ns" link set "$master" up && wait_for 10 is_up "$ns" "$master" || return
+    ip -n "$ns" link set "$master" up && wait_for 60 is_up "$ns" "$master" || return
     # The bridge learns a little later that its port has a carrier: 3 is forwarding.
     [ "$(ip -n "$ns" -o -d link show "$master" | grep -c ' bridge ')" = 0 ] ||
-        wait_for 10 in_a grep -qx 3 "/sys/class/net/$1/brport/state"
+        wait_for 60 in_a grep -qx 3 "/sys/class/net/$1/brport/state"
 }
-
-# shellcheck disable=SC2317 # wait_for calls it
-is_up() { [ "$(ip netns exec "$1" cat "/sys/class/net/$2/operstate")" = up ]; }
 
 if make "$A" bridge1 type bridge stp_state 0 mcast_snooping 0; then
     enslave "$A" bridge1 a4 && addresses 21 bridge1 b4 && devices+=" bridge1 "
@@ -194,16 +191,19 @@ kill -USR1 "$tun" "$tap"
 # ten seconds, unless the device is down.
 if there wg; then
     # shellcheck disable=SC2317
-    has_received() { [ "$(interface_counter "$A" "$1" rx packets)" -ge "$2" ]; }
+    has_received() { [ "$(interface_counter "$1" wg rx packets)" -ge "$2" ]; }
     padded() { echo $((($1 + 15) / 16 * 16 + 32 + 28 + 14)); }
     datagrams "$B" 30001 10.99.15.1 2015 1
-    wait_for 30 has_received wg 1
+    wait_for 60 has_received "$A" 1
     ok $? "WireGuard has shaken hands"
     expect wg udp-2015 $((payload + 28)) 1 0 0
     expect a0 udp-51820 $(($(padded $((payload + 28))) + 148 + 42)) 2 $((92 + 42)) 1
     traffic wg 15 0 2015
-    for ns in "$A" "$B"; do ip -n "$ns" link set wg down; done
     read -ra count <<<"$sent"
+    wait_for 60 has_received "$A" $((1 + count[0] + count[1])) &&
+        wait_for 60 has_received "$B" $((count[2] + count[3]))
+    ok $? "WireGuard has handed over what was sent"
+    for ns in "$A" "$B"; do ip -n "$ns" link set wg down; done
     v4=$(padded $((payload + 28))) v6=$(padded $((payload + 48)))
     expect a0 udp-51820 $((count[0] * v4 + count[1] * v6)) $((count[0] + count[1])) \
         $((count[2] * v4 + count[3] * v6)) $((count[2] + count[3]))

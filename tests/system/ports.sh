@@ -21,21 +21,19 @@ lines() {
     cat /dev/null "$work/csv/host/tc_portbytes-$1/port_traffic-$2"-* 2>/dev/null | grep -vc '^epoch'
 }
 
-# shellcheck disable=SC2317 # called by wait_for
 has_lines() { [ "$(lines "$1" "$2")" -ge "$3" ]; }
 
-# next_read: until the values of the next read are stored; tcp-11 must be a series of a0
-next_read() {
-    wait_for 20 has_lines a0 tcp-11 $(($(lines a0 tcp-11) + 1))
-    sleep 0.1 # collectd has several writers: the others' values may be a moment later
+has_series() { series a0 | grep -qx -- "$1"; }
+
+# at_once COMMAND...: within one interval, however long it takes: collectd can't read meanwhile
+at_once() {
+    kill -STOP "$collectd"
+    "$@"
+    delivered
+    kill -CONT "$collectd"
 }
 
-next_reads() {
-    local n
-    for ((n = 0; n < $1; n++)); do next_read; done
-}
-
-# by_time INTERFACE INSTANCE: the values; collectd's writers may have overtaken each other
+# by_time INTERFACE INSTANCE: the values
 by_time() {
     cat /dev/null "$work/csv/host/tc_portbytes-$1/port_traffic-$2"-* 2>/dev/null |
         grep -v '^epoch' | sort -s -t, -k1,1n
@@ -57,12 +55,19 @@ at_a_time() {
     done | sort | uniq -c | sort -n | awk 'END { print $1 + 0 }'
 }
 
-# ends_idle SINCE INSTANCE: the last value of a0's is IdleTimeout after that
+# ends_idle SINCE INSTANCE: a0's ended at the first read that was IdleTimeout after that, or after
+# the read before or behind it: who knows which of them saw it. Reads may come late, so they are
+# taken from tcp-11, which has a value of each.
 ends_idle() {
-    sleep "$(awk -v since="$1" -v now="$(date +%s.%N)" -v idle=$idle -v i=$i 'BEGIN { print since + idle + 4 * i - now }')"
-    awk -v since="$1" -v last="$(times last a0 "$2")" -v idle=$idle -v i=$i \
-        'BEGIN { exit !(last - since > idle - 2 * i && last - since < idle + 2 * i) }'
+    wait_for 120 is_past "$(awk -v since="$1" -v idle=$idle -v i=$i 'BEGIN { printf "%.3f", since + idle + 2 * i }')"
+    by_time a0 tcp-11 | awk -F, -v since="$1" -v last="$(times last a0 "$2")" -v idle=$idle -v late="$(awk -v i=$i 'BEGIN { print i / 2 }')" '
+        $1 <= since { before = $1 }
+        $1 > since && !behind { behind = $1 }
+        $1 > last && !without { without = $1 }
+        END { exit !(last - behind < idle + late && without - before > idle - late) }'
 }
+# is_past TIME: a read that began later is stored
+is_past() { awk -v last="$(times last a0 tcp-11)" -v time="$1" 'BEGIN { exit !(last > time) }'; }
 
 listed() { series "$1" | paste -sd' '; }
 
@@ -94,7 +99,7 @@ open() {
 close_some() {
     local pid="listen_$1"
     kill -USR1 "${!pid}"
-    wait_for 10 grep -qs closed "$work/listen-$1"
+    wait_for 60 grep -qs closed "$work/listen-$1"
 }
 
 close_all() {
@@ -124,7 +129,7 @@ getent services http >/dev/null || {
 }
 with 'Port 11' 'Port 443' 'Port "8000-8002"' 'Port "tcp/8443"' 'Port "UDP/53"' "Port $http" \
     'Port "sctp/36412"' 'Port 40000' 'Port 443' 'Port "tcp/442-444"' 'MaxPorts 16'
-next_read
+reads 1
 selected="sctp-36412 tcp-11 tcp-40000 tcp-442 tcp-443 tcp-444 tcp-80 tcp-8000 tcp-8001 tcp-8002"
 selected+=" tcp-8443 udp-11 udp-40000 udp-443 udp-53 udp-80 udp-8000 udp-8001 udp-8002"
 is "$(listed a0)" "$selected" "Port: numbers, ranges, names, transports: series without any traffic"
@@ -155,9 +160,9 @@ is "$(listed a0)" "$(echo "$selected tcp-ephemeral tcp-other udp-other" | tr ' '
 exact "Port"
 
 # Traffic between the attachment and the first read.
-next_read
+reads 1
 make_veth 1
-wait_for 10 has_logged "a1: counting."
+wait_for 60 has_logged "a1: counting."
 in_b "$PB_TOOLS/blast" b1 4 tcp 54321 443 1511 60 >/dev/null
 settle
 is "$(first a1 tcp-443)" "0 0 0 0" "Port: the first value is 0 also when there was traffic before it"
@@ -183,12 +188,14 @@ open some tcp,0.0.0.0,11 -tcp,0.0.0.0,8101 tcp,::,8102 tcp,10.99.0.1,8103 tcp,12
 blast_in udp 8107 53 60 # before anybody counts
 baseline
 with 'Interface "a0"' 'Interface "lo"' "IdleTimeout $idle"
-next_reads 2
 reachable="tcp-11 tcp-40001 tcp-8101 tcp-8102 tcp-8103 tcp-8110 udp-8107 udp-8112"
 local_only="tcp-8104 tcp-8105 tcp-8106 udp-8113"
-is "$(listed a0)" "$(tr ' ' '\n' <<<"$reachable $wireguard" | sort | xargs)" \
+reachable=$(tr ' ' '\n' <<<"$reachable $wireguard" | sort | xargs)
+wait_for 60 says "$reachable" listed a0
+reads 1
+is "$(listed a0)" "$reachable" \
     "ListeningPorts: bound to any address or this one's; not connected, not only bound, not on loopback"
-is "$(listed lo)" "$(tr ' ' '\n' <<<"$reachable $local_only $wireguard" | sort | xargs)" \
+is "$(listed lo)" "$(tr ' ' '\n' <<<"$reachable $local_only" | sort | xargs)" \
     "ListeningPorts: through loopback those bound to loopback addresses can be reached too"
 if [ -n "$wireguard" ]; then
     is "$(series a0 | grep 51820)" udp-51820 "ListeningPorts: WireGuard's port is found"
@@ -208,7 +215,7 @@ is "$(values lo tcp-8104)" "18420 307 0 0" "ListeningPorts: exact on loopback"
 is "$(values a0 tcp-other)" "6060 101 0 0" "ListeningPorts: what can't reach one is in other"
 
 # A new one whose port has already carried something since the last read.
-next_read
+reads 1
 blast_in tcp 8120 1511 60
 open new tcp,0.0.0.0,8120
 settle
@@ -216,37 +223,45 @@ is "$(first a0 tcp-8120)" "0 0 0 0" "ListeningPorts: the first value of a new on
 is "$(values a0 tcp-8120)" "90660 1511 0 0" "ListeningPorts: what came before it in the interval follows"
 close_all new
 
-# UDP: a client's socket that lives for one query is no service. On a machine that is
-# busy otherwise it may have lived for two reads: then once more.
-for port in 8130 8131 8132 8133 8134; do
-    next_read
-    reads=$(lines a0 tcp-11)
+# UDP: a client's socket that lives for one query is no service. It is opened and closed while
+# collectd is stopped; if there were two reads in between, once more.
+reads_between() {
+    by_time a0 tcp-11 | awk -F, -v from="$1" -v to="$2" '$1 > from && $1 < to { n++ } END { print n + 0 }'
+}
+for port in {8130..8138}; do
+    reads 1
+    kill -STOP "$collectd"
     open query "udp,0.0.0.0,$port" "udp,0.0.0.0,4$port"
-    next_read
+    opened=$EPOCHREALTIME
+    kill -CONT "$collectd"
+    reads 1
+    kill -STOP "$collectd"
+    closed=$EPOCHREALTIME
     close_all query
-    sleep 0.1
-    [ "$(lines a0 tcp-11)" -ne $((reads + 1)) ] || break
+    kill -CONT "$collectd"
+    reads 2
+    [ "$(reads_between "$opened" "$closed")" -ne 1 ] || break
 done
-next_reads 2
-is "$(series a0 | grep -c -e "udp-$port" -e "udp-4$port")" 0 "ListeningPorts: a UDP port seen at one read is none"
+is "$(reads_between "$opened" "$closed") $(series a0 | grep -c -e "udp-$port" -e "udp-4$port")" "1 0" \
+    "ListeningPorts: a UDP port seen at one read is none"
 open query udp,0.0.0.0,8139
-next_reads 3 # the first may have looked just before
-is "$(series a0 | grep -c -e udp-8139)" 1 "ListeningPorts: seen at two in a row it is one"
+wait_for 60 has_series udp-8139
+ok $? "ListeningPorts: seen at two in a row it is one"
 close_all query
 
 # They end IdleTimeout after the socket.
-closed=$(date +%s.%N)
+closed=$EPOCHREALTIME
 close_some some
 blast_in tcp 8101 59 60
 ends_idle "$closed" tcp-8101
 ok $? "ListeningPorts: a series ends IdleTimeout after the socket closed"
 ended=$(lines a0 udp-8107)
 blast_in udp 8107 61 60
-next_reads 2
+reads 2
 is "$(lines a0 udp-8107)" "$ended" "ListeningPorts: after that it has no more values"
 is "$(values a0 tcp-8101)" "$((1068 * 60)) 1068 0 0" "ListeningPorts: traffic after the socket closed was still its own"
 open again tcp,0.0.0.0,8101 udp,0.0.0.0,8107
-next_reads 3
+wait_for 60 has_lines a0 udp-8107 $((ended + 1))
 blast_in tcp 8101 1013 60
 settle
 is "$(values a0 tcp-8101)" "$(((1068 + 1013) * 60)) $((1068 + 1013)) 0 0" "ListeningPorts: a series that returns resumes its total"
@@ -262,7 +277,7 @@ close_all some
 begin "FoldEphemeral"
 open ref tcp,0.0.0.0,11
 with 'MinBytes 0'
-next_read
+reads 1
 blast_in udp 20000 1009 60
 blast_in udp 32768-32777 1010 60
 blast_in udp 60999 211 60
@@ -271,7 +286,7 @@ settle
 is "$(values a0 udp-ephemeral)" "$((1221 * 60)) 1221 0 0" "FoldEphemeral: the kernel's range is folded"
 is "$(values a0 udp-20000) $(values a0 udp-61000)" "60540 1009 0 0 30180 503 0 0" "FoldEphemeral: others are not"
 in_a sh -c 'echo 15000 25000 >/proc/sys/net/ipv4/ip_local_port_range'
-next_reads 2
+reads 1
 blast_in udp 20000 307 60
 blast_in udp 15000 311 60
 blast_in udp 60999 313 60
@@ -295,7 +310,6 @@ fi
 open ref tcp,0.0.0.0,11
 begin "FoldEphemeral, CountBy lower"
 with 'MinBytes 0' 'CountBy "lower"'
-sleep "$i"
 in_b "$PB_TOOLS/blast" b0 4 tcp 40000 18000 101 60 >/dev/null # in the kernel's range
 in_b "$PB_TOOLS/blast" b0 4 tcp 40000 443 103 60 >/dev/null
 in_b "$PB_TOOLS/blast" b0 4 tcp 40001 40000 107 60 >/dev/null # behind it
@@ -307,7 +321,6 @@ stop_collectd
 
 begin "FoldEphemeral, CountBy remote"
 with 'MinBytes 0' 'CountBy "remote"'
-sleep "$i"
 in_b "$PB_TOOLS/blast" b0 4 tcp 32767 443 101 60 >/dev/null
 in_b "$PB_TOOLS/blast" b0 4 tcp 32768 443 103 60 >/dev/null
 in_b "$PB_TOOLS/blast" b0 4 tcp 65535 443 107 60 >/dev/null
@@ -320,7 +333,7 @@ stop_collectd
 
 begin "FoldEphemeral false"
 with 'MinBytes 0' 'FoldEphemeral false'
-next_read
+reads 1
 blast_in tcp 18000 101 60
 blast_in tcp 40000 103 60
 settle
@@ -333,34 +346,37 @@ in_a sh -c 'echo 32768 60999 >/proc/sys/net/ipv4/ip_local_port_range'
 
 begin "TopPorts"
 with 'MinBytes 0' 'TopPorts 2'
-next_read
+reads 1
+# send_each [PORT PACKETS]...: within one interval
+send_each() {
+    while [ $# -gt 0 ]; do
+        blast_in udp "$1" "$2" 1000
+        shift 2
+    done
+}
 for _ in 1 2 3 4 5 6 7 8 9 10 11; do # two of about the same rate want one place
-    blast_in udp 1101 $((60 + RANDOM % 20)) 1000
-    blast_in udp 1102 $((24 + RANDOM % 4)) 1000
-    blast_in udp 1103 $((24 + RANDOM % 4)) 1000
-    next_read
+    at_once send_each 1101 $((60 + RANDOM % 20)) 1102 $((24 + RANDOM % 4)) 1103 $((24 + RANDOM % 4))
+    reads 1
 done
-next_read
+reads 1
 is "$(series a0 | grep -c 'udp-110[23]')" 1 "TopPorts: two ports of about the same rate don't take turns"
 is "$(series a0 | grep -c 'udp-1101')" 1 "TopPorts: the busiest is a series"
 weak=$(series a0 | grep 'udp-110[23]')
 for _ in 1 2 3; do
-    blast_in udp 1101 67 1000
-    blast_in udp "${weak#udp-}" 23 1000
-    blast_in udp 1104 211 1000
-    next_read
+    at_once send_each 1101 67 "${weak#udp-}" 23 1104 211
+    reads 1
 done
 settle
 ended=$(lines a0 "$weak")
-next_reads 2
+reads 2
 is "$(series a0 | grep -c 'udp-1104')" 1 "TopPorts: a port twice as busy takes the place of the weakest"
 is "$(lines a0 "$weak")" "$ended" "TopPorts: whose series ends"
 for _ in 1 2 3 4 5; do # the strong ones are silent
     blast_in udp "${weak#udp-}" 131 1000
-    next_read
+    reads 1
 done
-next_read
-ok "$(($(lines a0 "$weak") <= ended))" "TopPorts: and comes back when it is among the first again"
+reads 1
+ok $(($(lines a0 "$weak") <= ended)) "TopPorts: and comes back when it is among the first again"
 settle
 is "$(at_a_time a0 '^udp-[0-9]+$')" 2 "TopPorts: there were never more than so many at a time"
 exact "TopPorts"
@@ -368,11 +384,11 @@ stop_collectd
 
 begin "TopPorts, one after the other"
 with 'MinBytes 0' 'TopPorts 1'
-next_read
+reads 1
 blast_in udp 1201 101 1000
-next_read
+reads 1
 blast_in udp 1202 1009 1000
-next_read
+reads 1
 blast_in udp 1203 10007 1000
 settle
 is "$(at_a_time a0 '^udp-[0-9]+$')" 1 "TopPorts: one series at a time"
@@ -384,12 +400,11 @@ close_all ref
 begin "TopPorts after listening"
 open top tcp,0.0.0.0,11 -udp,0.0.0.0,1303
 with 'MinBytes 0' 'TopPorts 1' 'IdleTimeout 1'
-next_reads 2
+reads 2
 close_some top
 for _ in 1 2 3 4 5; do
-    blast_in udp 1301 101 1000
-    blast_in udp 1303 97 1000
-    next_read
+    at_once send_each 1301 101 1303 97
+    reads 1
 done
 settle
 is "$(cat "$work"/csv/host/tc_portbytes-a0/port_traffic-udp-130[13]-* | grep -v '^epoch' | cut -d, -f1 | sort | uniq -d |
@@ -404,23 +419,20 @@ close_all top
 begin "IdleTimeout"
 open ref tcp,0.0.0.0,11
 with 'MinBytes 0' "IdleTimeout $idle"
-next_read
-sent=$(date +%s.%N)
+reads 1
+sent=$EPOCHREALTIME
 blast_in udp 1401 1009 60
 ends_idle "$sent" udp-1401
 ok $? "IdleTimeout: a series without traffic ends"
 ended=$(lines a0 udp-1401)
-next_reads 2
+reads 2
 is "$(lines a0 udp-1401)" "$ended" "IdleTimeout: after that it has no more values"
 is "$(series a0 | paste -sd' ')" "tcp-11 udp-1401" "IdleTimeout: nothing else comes of it"
-next_read
 blast_in udp 1401 503 60
-next_read
 settle
 is "$(cat "$work"/csv/host/tc_portbytes-a0/port_traffic-udp-1401-* | grep -v '^epoch' | sort -s -t, -k1,1n |
     sed -n "$((ended + 1))p" | cut -d, -f2- | tr , ' ')" "60540 1009 0 0" \
     "IdleTimeout: it returns with its old total"
-settle
 is "$(values a0 udp-1401)" "$((1512 * 60)) 1512 0 0" "IdleTimeout: and goes on from there"
 exact "IdleTimeout"
 stop_collectd
@@ -429,11 +441,10 @@ close_all ref
 # Shorter than an interval: what the first word does not say must still be said.
 begin "IdleTimeout below the interval"
 collectd_interval=2
-with 'MinBytes 0' 'IdleTimeout 1'
-sleep 1
+with 'MinBytes 0' 'IdleTimeout 1' 'Port "tcp/11"' 'DynamicPorts true' # a series that stays
 blast_in udp 1501 1009 60
 settle
-sleep 2
+reads 1
 is "$(values a0 udp-1501)" "60540 1009 0 0" "IdleTimeout below the interval: a series has time to say everything"
 exact "IdleTimeout below the interval"
 stop_collectd
@@ -444,9 +455,9 @@ begin "idle slots"
 collectd_interval=1
 open ref tcp,0.0.0.0,11
 with 'MaxPorts 16'
-next_read
+reads 1
 blast_in udp 1601-1615 150 60 # every slot but one: nothing is in need; too little for series
-next_reads 3                  # booked; chosen; taken back
+reads 3                       # booked; chosen; taken back
 blast_in udp 1701-1716 1600 1500
 settle
 is "$(series a0 | grep -c '^udp-17')" 16 "idle slots: all are there for others two intervals later"
@@ -463,11 +474,11 @@ collectd_interval=$i
 begin "DynamicPorts false"
 open one tcp,0.0.0.0,11 -tcp,0.0.0.0,8101
 with 'DynamicPorts false' 'IdleTimeout 1'
-next_read
+reads 1
 close_some one
 for _ in 1 2 3 4 5; do
     blast_in tcp 8101 101 1500
-    next_read
+    reads 1
 done
 ended=$(lines a0 tcp-8101)
 blast_in tcp 8101 103 1500
@@ -482,12 +493,12 @@ close_all one
 begin "limits"
 open many tcp,0.0.0.0,11 tcp,0.0.0.0,9001-9020
 with 'MaxPorts 16' 'Port 443' 'Port "tcp/11"' 'DynamicPorts true' 'ListeningPorts true' 'MinBytes 0'
-next_read
+reads 1
 is "$(series a0 | grep -c '^tcp-9')" 16 "limits: as many listening ports as MaxPorts are series"
 for _ in 1 2 3 4 5 6; do
     blast_in udp 10001-10040 400 1500
     blast_in tcp 443 101 60
-    next_read
+    reads 1
 done
 settle
 is "$(series a0 | grep -c '^udp-10')" 16 "limits: and as many busy ones"

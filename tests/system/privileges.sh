@@ -46,7 +46,7 @@ enough() {
     in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 1009 100 >/dev/null
     in_a "$PB_TOOLS/blast" a0 4 udp 53 40000 503 100 >/dev/null
     make_veth 1
-    wait_for 10 has_logged "a1: counting."
+    wait_for 60 has_logged "a1: counting."
     ok $? "$1: to an interface that comes later, too"
     in_b "$PB_TOOLS/blast" b1 4 udp 40000 53 211 100 >/dev/null
     settle
@@ -57,7 +57,7 @@ enough() {
     stop_collectd
     is $? 0 "$1: it ends well"
     # shellcheck disable=SC2086
-    wait_for 10 none_alive $ids
+    wait_for 60 none_alive $ids
     is "$?$(clsact_of a0)$(clsact_of a1)" 0 "$1: nothing is left"
     ip -n "$A" link del a1
 }

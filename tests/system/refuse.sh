@@ -25,7 +25,7 @@ if command -v setpriv >/dev/null; then
     write_config
     start_collectd setpriv "${unprivileged[@]}" --inh-caps=-all --bounding-set=-all
     ok $? "without privileges the daemon goes on"
-    sleep 2
+    sleep 2 # two intervals: nothing more is said or done
     is "$(logged "tc_portbytes plugin: ")" 1 "without privileges: one sentence"
     is "$(logged "lacks CAP_BPF CAP_PERFMON CAP_NET_ADMIN; run it as root")" 1 "with the remedy"
     is "$(logged "read-function of plugin")" 0 "the read is not called"
@@ -44,7 +44,7 @@ is "$(logged "later0: interface not found")" 1 "it is said once"
 ip -n "$A" link add later0 arp off type veth peer name later1
 ip -n "$A" link set later1 arp off up
 ip -n "$A" link set later0 up
-wait_for 5 has_logged "later0: counting."
+wait_for 60 has_logged "later0: counting."
 ok $? "it is counted when it comes"
 in_a "$PB_TOOLS/blast" later1 4 udp 40000 53 101 100 >/dev/null
 settle

@@ -71,7 +71,7 @@ expected=$(tr ' ' '\n' <<<"$listening $selected $buckets" | sort | xargs)
 # ---- every port, twice over, as fast as it goes ----
 
 with 'Port 443' 'DynamicPorts true' 'ListeningPorts true'
-wait_for 20 has_series udp-53
+wait_for 60 has_series udp-53
 read -r scanned https ssh dns <<<"$(scan_in 1-65535 2 1x60 0 tcp 443 97 60 tcp 22 101 100 udp 53 103 200)"
 is "$scanned" 131070 "131,070 SYNs and as many datagrams were sent, two for each port"
 settle
@@ -112,9 +112,9 @@ service_in_scan "sweeps of 8,191 ports" 1-8191 9090
 # A service that starts to listen meanwhile, when a scan holds every slot.
 scan_in 1-8191 $((rate * 4 / 16382 + 1)) 1x60 $rate >/dev/null &
 scan=$!
-sleep "$collectd_interval"
+reads 1
 open late tcp,0.0.0.0,9443
-wait_for 20 has_series tcp-9443
+wait_for 60 has_series tcp-9443
 ok $? "a port that begins to listen meanwhile becomes a series"
 in_b "$PB_TOOLS/blast" b0 4 tcp 54321 9443 1009 60 >/dev/null
 wait "$scan"
@@ -130,7 +130,7 @@ is "$?" 0 "collectd ends well"
 
 [ -n "${PB_KERNEL:-}" ] || collectd_interval=0.2
 with 'Port 443' 'DynamicPorts true' 'ListeningPorts true' 'MaxPorts 64' 'IdleTimeout 1'
-wait_for 20 has_series udp-53
+wait_for 60 has_series udp-53
 read -r scanned https <<<"$(scan_in $slow_ports 1 14x1500 $slow_rate tcp 443 1009 60)"
 is "$scanned" $((14 * ${slow_ports#1-})) "slowly: 21 kB were sent to each port of $slow_ports, both transports"
 settle

@@ -51,7 +51,7 @@ def counters():
 
 def agrees(command):
     began, before = counters()
-    time.sleep(2.5)
+    time.sleep(2.5)  # some of collectd's intervals
     document = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     ended, after = counters()
     a0 = next((x for x in document["interfaces"] if x["interface"] == "a0"), {})
@@ -77,6 +77,7 @@ class Daemon:
 
     def __init__(self, path):
         self.path, self.mode = path, "answer"
+        self.asked = threading.Event()  # and has not answered
         self.listen()
 
     def listen(self):
@@ -112,6 +113,7 @@ class Daemon:
 
     def answer(self, command):
         if self.mode == "hang":
+            self.asked.set()
             threading.Event().wait()
         if self.mode != "answer":
             return self.mode
@@ -306,7 +308,7 @@ def failures(program, daemon):
     ok(t.wait(rb"\x1b\[H\x1b\[Ktc_portbytes [^\n]*\n.*\x1b\[H"),
        "collectd is back: the status is normal again")
     daemon.mode = "hang"
-    time.sleep(2)
+    daemon.asked.wait(PATIENCE)
     os.kill(t.pid, signal.SIGTERM)
     ok(t.end() == -signal.SIGTERM and t.restored(), "SIGTERM ends it while collectd hangs")
 

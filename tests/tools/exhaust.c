@@ -482,7 +482,7 @@ static void drop_capabilities(void) {
 static void recover(struct monitor *monitor) {
     armed = false;
     report->errors = errors;
-    for (int tries = 0; tries < 300 && !(counting[0] && counting[1]); tries++)
+    for (int tries = 0; tries < 6000 && !(counting[0] && counting[1]); tries++)
         pause_ms(10);
     read_once(monitor);
     for (int i = 0; i < 2; i++)
@@ -490,7 +490,7 @@ static void recover(struct monitor *monitor) {
     for (int i = 0; i < 2; i++)
         send_packets(i, 1013, 17);
     /* What is late follows with the second read; softirqs may be, too. */
-    for (int tries = 0; tries < 50; tries++) {
+    for (int tries = 0; tries < 6000; tries++) {
         read_once(monitor);
         if (tries > 1 && report->said[0] == report->sent[0] && report->said[1] == report->sent[1])
             break;
@@ -538,7 +538,7 @@ static void live(void) {
             if (!set_up(interfaces[1], true))
                 exit(2);
             /* Attached, or it says why not: well before anybody would have waited a minute. */
-            for (int tries = 0; tries < 1000 && !counting[1] && !words_of[1] && !errors; tries++)
+            for (int tries = 0; tries < 6000 && !counting[1] && !words_of[1] && !errors; tries++)
                 pause_ms(10);
         }
         read_once(monitor);

@@ -31,7 +31,7 @@
 #define FILTER_HANDLES  8
 
 #define PROGRAMS_MAX 64
-#define LIMIT        20000000 /* microseconds */
+#define LIMIT        60000000 /* microseconds */
 
 static const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
 static const char *const directions[] = {"ingress", "egress"};
