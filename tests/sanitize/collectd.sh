@@ -5,6 +5,13 @@
 # As tests/lib.sh, but PB_PLUGIN is one built with -fsanitize=address,undefined.
 # shellcheck source=tests/lib.sh
 . "${0%/*}/../lib.sh"
+# shellcheck source=conf/directory.sh
+. "${0%/*}/../../conf/directory.sh"
+
+if [ -n "${PB_LOGS:-}" ]; then
+    need_directory PB_LOGS "$PB_LOGS"
+    PB_LOGS=$directory
+fi
 
 asan=$(ldd "$PB_PLUGIN" 2>/dev/null | awk '/libasan/ { print $3 }')
 if [ -z "$asan" ]; then

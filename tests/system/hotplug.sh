@@ -136,7 +136,7 @@ done
 is "$(hooked_number a)" $((number + 1)) "each interface is attached when it is up"
 in_time "$before" $((middle > 100000)) "within 100 ms of being up, in the median of $tries: $((middle / 1000)) ms"
 for ((i = 100; i <= first; i += 100)); do all_gone a $i $((i + tries - 1)); done
-wait_for 60 steady "$nothing"
+wait_for 300 steady "$nothing"
 is "$(held_at_rest)" "$nothing" "when they have gone, no fd, program, map or link of theirs is left"
 
 # ---- down and up ----
@@ -158,16 +158,17 @@ is "$(logged "a0: counting.")" 1 "and nothing is said of it"
 make_down w x 1 $burst
 begin=$EPOCHREALTIME
 all_up w 1 $burst
-wait_for 60 are_hooked w $burst
+wait_for 300 are_hooked w $burst
 took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
 is "$(hooked_number w)" $burst "a burst of $burst interfaces: each is attached"
 # By tcx most of it is the kernel's: it waits for an RCU grace period at each attachment.
 echo "# the burst took $took s"
+wait_for 60 has_logged "w$burst: counting." # attached, and read from now on
 in_b "$PB_TOOLS/blast" x$burst 4 udp 40000 53 101 100 >/dev/null
 settle
 is "$(values w$burst udp-53)" "10100 101 0 0" "the last of them counts"
 all_gone w 1 $burst
-wait_for 60 steady "$nothing"
+wait_for 300 steady "$nothing"
 is "$(held_at_rest)" "$nothing" "the burst has gone, and what was held for it"
 
 # ---- another name ----
@@ -301,6 +302,7 @@ for type in bridge bond team; do
     ok $? "$type: it is counted itself"
     begin=$(value a2 udp-1002 rx_packets)
     begin=${begin/none/0}
+    counted=$(logged "a2: counting.")
     # Bond and team want it down.
     took=$(ip -n "$A" link set a2 down
         in_a "$PB_TOOLS/hooks" a2 detached ip link set a2 master m0)
@@ -313,6 +315,7 @@ for type in bridge bond team; do
         sh -c "ip link set a2 nomaster && ip link set a2 up")"
     ok $? "$type: released and up, it is counted again"
     echo "# $type: microseconds to not attached/attached: $took"
+    wait_for 60 logged_again "a2: counting." "$counted"
     ready "$B" b2
     in_b "$PB_TOOLS/blast" b2 4 udp 40000 1002 211 100 >/dev/null
     settle
@@ -329,10 +332,10 @@ used=
 for round in $(seq $rounds); do
     make_down p q 1 $churn
     all_up p 1 $churn
-    wait_for 60 are_hooked p $churn || break
+    wait_for 300 are_hooked p $churn || break
     reads 1
     all_gone p 1 $churn
-    wait_for 60 steady "$before" || break
+    wait_for 300 steady "$before" || break
     reads 3
     # The first round is what it takes.
     [ "$round" -eq 1 ] && used=$(memory)

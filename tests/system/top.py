@@ -308,7 +308,7 @@ def failures(program, daemon):
     ok(t.wait(rb"\x1b\[H\x1b\[Ktc_portbytes [^\n]*\n.*\x1b\[H"),
        "collectd is back: the status is normal again")
     daemon.mode = "hang"
-    daemon.asked.wait(PATIENCE)
+    daemon.asked.wait(TIMEOUT)
     os.kill(t.pid, signal.SIGTERM)
     ok(t.end() == -signal.SIGTERM and t.restored(), "SIGTERM ends it while collectd hangs")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# tc_portbytes-top shows what collectd has: the interfaces' own rates, sorted, with sums that are
-# right; on a terminal, through a pipe, and over a restart of collectd.
+# tc_portbytes-top shows the values of collectd: the same rates as the interface counters, sorted,
+# with exact sums; on a terminal, through a pipe, and across a restart of collectd.
 # shellcheck source=tests/lib.sh
 . "${0%/*}/../lib.sh"
 
@@ -15,16 +15,16 @@ if ! [ -x "$top" ]; then
     exit 0
 fi
 
-# once [OPTION...]: one document, in $work/json
+# once [OPTION...]: writes one JSON document to $work/json
 once() { timeout 120 "$top" --socket "$socket" --once --json "$@" >"$work/json"; }
 
-# holds EXPRESSION NAME: about the document in $work/json
+# holds EXPRESSION NAME: the Python expression is true of the document in $work/json
 holds() {
     python3 "$helper" holds "$1" <"$work/json"
     ok $? "$2"
 }
 
-# fails STATUS NAME WORD... -- OPTION...: it ends so, and says one line with all the words
+# fails STATUS NAME WORD... -- OPTION...: exits with STATUS after one line that has all the words
 fails() {
     local status=$1 name=$2 got words=() word missing=0
     shift 2
@@ -42,19 +42,19 @@ fails() {
 
 # ---- without collectd ----
 
-fails 1 "no collectd: one sentence with the remedy" "$socket" "LoadPlugin unixsock" -- \
+fails 1 "no collectd: one line with the remedy" "$socket" "LoadPlugin unixsock" -- \
     --socket "$socket" --once
-fails 2 "a wrong option" --frob -- --frob
-fails 2 "a wrong short one" "'x'" -- -x3
-fails 2 "a wrong interval" --interval 0s "from 1 to 86400" -- --interval 0s
-fails 2 "a wrong number" -n -3 "from 0 to" -- -n -3
-fails 2 "no value" --socket "requires an argument" -- --socket
-fails 2 "an argument" eth0 "no argument" -- eth0
-fails 2 "a socket's name that is too long" --socket "bytes" -- --socket "$(printf '/%0120d' 1)"
+fails 2 "an unknown option" --frob -- --frob
+fails 2 "an unknown short option" "'x'" -- -x3
+fails 2 "an invalid interval" --interval 0s "from 1 to 86400" -- --interval 0s
+fails 2 "an invalid number of ports" -n -3 "from 0 to" -- -n -3
+fails 2 "a missing value" --socket "requires an argument" -- --socket
+fails 2 "an argument" eth0 "unexpected argument" -- eth0
+fails 2 "a long socket path" --socket "exceeds 107 bytes" -- --socket "$(printf '/%0120d' 1)"
 is "$(timeout 120 "$top" --help | grep -c -- '--once \|\[10\]\|\[/var/run/collectd-unixsock\]')" \
     3 "--help"
 
-# ---- the interface's own rates ----
+# ---- the rates of the interface counters ----
 
 make_namespaces
 make_veth 0
@@ -77,16 +77,16 @@ pump "$B" b1 40000 123 2
 
 wait_for 120 in_a python3 "$helper" agrees timeout 60 "$top" --socket "$socket" --once --json \
     >"$work/agrees" 2>&1
-ok $? "bytes and packets, in and out, are the interface's own within 25 %" || cat "$work/agrees"
+ok $? "the rates agree with the interface counters within 25 %" || cat "$work/agrees"
 in_order() { once && python3 "$helper" holds \
     '[p["instance"] for p in i("a0")["ports"]] == ["udp-443", "udp-8080", "udp-53"]
      and [x["interface"] for x in d["interfaces"]] == ["a0", "a1"]' <"$work/json"; }
 wait_for 60 in_order
 ok $? "interfaces and ports are sorted by rate"
 
-# ---- to the digit: values given to collectd ----
+# ---- exact figures: values put into collectd ----
 
-# give IDENTIFIER VALUES: a second apart, so that they are the rates
+# give IDENTIFIER VALUES: zeros, then the values one second later, which makes them the rates
 began=$(($(date +%s) - 100))
 give() {
     printf 'PUTVAL "%s" interval=3600 %d:%s\n' "$1" $began "${2//[0-9]*([0-9])/0}" \
@@ -110,39 +110,39 @@ eth=/tc_portbytes-eth0
 printf 'PUTVAL "web3/tc_portbytes-\033[2J\177/port_traffic-\\"\\\\\303\244." %s %d:1:1:1:1\n' \
     interval=3600 $began >>"$work/values"
 timeout 120 python3 "$helper" put "$socket" <"$work/values"
-ok $? "collectd takes values of other hosts"
+ok $? "collectd accepts values of other hosts"
 has_web3() { once && grep -q web3 "$work/json"; }
 wait_for 60 has_web3
 
 once --host web1
 holds 'len(d["interfaces"]) == 1 and [p["instance"] for p in i("eth0", "web1")["ports"]] ==
-    ["tcp-443", "tcp-80", "tcp-22", "nonip"]' "--host: this host alone, sorted by bytes"
-holds '[i("eth0", "web1")[r] for r in RATES] == [4012, 47, 21003, 722]' "the sums are right"
+    ["tcp-443", "tcp-80", "tcp-22", "nonip"]' "--host: only this host, sorted by bytes"
+holds '[i("eth0", "web1")[r] for r in RATES] == [4012, 47, 21003, 722]' "the sums are exact"
 once --host web1 -n 1
 holds 'len(i("eth0", "web1")["ports"]) == 1 and i("eth0", "web1")["rest"] ==
     dict(number=3, rx_bytes=3012, rx_packets=37, tx_bytes=1003, tx_packets=702)' \
-    "-n: the rest in one sum"
+    "-n: the other ports are one sum"
 once --host web2
 holds '[(x["interface"], [p["instance"] for p in x["ports"]]) for x in d["interfaces"]] ==
-    [("eth0", ["tcp-443", "udp-1"]), ("br-lan", ["tcp-ephemeral"])]' "what is not ours is left out"
+    [("eth0", ["tcp-443", "udp-1"]), ("br-lan", ["tcp-ephemeral"])]' "other values are ignored"
 holds '[i("eth0", "web2")["ports"][0][r] for r in RATES] == [123, 12, 456, 45]' \
-    "StandardTypes: if_octets and if_packets are one port"
-holds '[i("eth0", "web2")["ports"][1][r] for r in RATES] == [None] * 4' "no rate yet is null"
+    "StandardTypes: if_octets and if_packets of a port are merged"
+holds '[i("eth0", "web2")["ports"][1][r] for r in RATES] == [None] * 4' "an unknown rate is null"
 once --host web3
 holds 'd["interfaces"][0]["interface"] == "\033[2J\177" and
-    d["interfaces"][0]["ports"][0]["instance"] == "\"\\\303\244."' "odd names come through JSON"
+    d["interfaces"][0]["ports"][0]["instance"] == "\"\\\303\244."' "JSON keeps control characters"
 once --interface a1 --interface br-lan
 holds '[x["interface"] for x in d["interfaces"]] == ["a1", "br-lan"]' "--interface, twice"
 once --interface nosuch
-holds 'd["interfaces"] == []' "no such interface: none"
+holds 'd["interfaces"] == []' "no such interface: an empty list"
 timeout 120 "$top" --socket "$socket" --once >"$work/out"
 is "$? $(grep -c '^[^ ]* on web[123] ' "$work/out") $(tr -d '\n -~' <"$work/out" | wc -c)" \
-    "0 4 0" "the table of several hosts names each, and is plain text"
+    "0 4 0" "with several hosts each interface has its host; the text is printable ASCII"
 [ "$(wc -L <"$work/out")" -le 80 ]
-ok $? "in 80 columns"
+ok $? "it fits 80 columns"
 COLUMNS=70 LINES=12 timeout 120 "$top" --socket "$socket" --once >"$work/out"
 [ "$(wc -L <"$work/out")" -le 70 ] && [ "$(wc -l <"$work/out")" -le 12 ]
-ok $? "or in what COLUMNS and LINES say"
+ok $? "or COLUMNS and LINES"
 
 for port in {1..3000}; do
     give "web4$eth/port_traffic-tcp-$port" "$port:1:0:0"
@@ -157,19 +157,19 @@ holds 'len(i("eth0", "web4")["ports"]) == 3000 and i("eth0", "web4")["rx_bytes"]
 
 for closed in '>/dev/full' '>&-'; do
     timeout 120 bash -c "\"\$@\" $closed" bash "$top" --socket "$socket" --json 2>"$work/err"
-    is "$? $(grep -c 'cannot write: ' "$work/err")" "1 1" "$closed: it says so and ends"
+    is "$? $(grep -c 'cannot write: ' "$work/err")" "1 1" "$closed: it exits with a message"
 done
 timeout 120 "$top" --socket "$socket" --interval 3600 2>"$work/err" | head -n 2 >"$work/out"
-is "${PIPESTATUS[*]} $(wc -c <"$work/err")" "0 0 0" "a pipe whose reader goes ends it quietly"
+is "${PIPESTATUS[*]} $(wc -c <"$work/err")" "0 0 0" "a pipe without a reader ends it silently"
 while read -r status name; do
     ok $((${#status} > 2)) "$name"
 done < <(timeout 500 python3 "$helper" terminal "$work/played" "$top" 2>"$work/err" |
     sed -n 's/^ok - /ok /p; s/^not ok - /not-ok /p' || true)
-is "$(cat "$work/err")" "" "the terminals' part came to its end"
+is "$(cat "$work/err")" "" "the terminal tests ran to the end"
 
 # ---- a restart ----
 
-# Without timeout(1), which could not pass the SIGKILL of cleanup on.
+# Without timeout(1): cleanup's SIGKILL would end that and not the program.
 "$top" --socket "$socket" --interval 1 --json --host host >"$work/live" 2>"$work/err" &
 live=$!
 started+=("$live")
@@ -177,15 +177,15 @@ more_than() { [ "$(wc -l <"$work/live")" -gt "$1" ]; }
 wait_for 60 more_than 1
 stop_collectd
 wait_for 60 grep -q "LoadPlugin unixsock" "$work/err"
-ok $? "collectd ends: said on standard error"
+ok $? "collectd ends: reported on standard error"
 documents=$(wc -l <"$work/live")
 start_collectd
-wait_for 60 grep -q "answers again" "$work/err"
-ok $? "collectd is back: said"
-goes_on() { more_than "$documents" && tail -n 1 "$work/live" | grep -q udp-443; }
-wait_for 60 goes_on
-ok $? "and the figures go on"
-is "$(wc -l <"$work/err")" 2 "each once"
+wait_for 60 grep -q "responding again" "$work/err"
+ok $? "collectd is back: reported"
+has_new_data() { more_than "$documents" && tail -n 1 "$work/live" | grep -q udp-443; }
+wait_for 60 has_new_data
+ok $? "and new tables follow"
+is "$(wc -l <"$work/err")" 2 "each is reported once"
 tail -n 1 "$work/live" >"$work/json"
-holds 'd["interfaces"]' "each line is a document"
+holds 'd["interfaces"]' "each line is a complete document"
 finish
