@@ -117,13 +117,13 @@ lost=$(drops)
 kill -CONT "$collectd"
 [ "$lost" -gt 0 ]
 ok $? "of a burst of changes, $lost events are lost"
-wait_for 60 are_hooked $burst
+wait_for 300 are_hooked $burst
 is "$(hooked)" $burst "afterwards all that is up is attached"
 kill -STOP "$collectd"
 for ((i = 0; i < burst; i++)); do echo "link del v$i"; done | ip -n "$A" -batch -
 kill -CONT "$collectd"
 gone() { [ "$(logged ": stopped counting")" -eq $burst ]; }
-wait_for 60 gone
+wait_for 300 gone
 ok $? "and what has gone is not counted any more"
 is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -vc -e ': counting\.$' -e ': stopped counting (.*)\.$')" 0 \
     "there is nothing to complain of"
