@@ -72,23 +72,36 @@ in_b "$PB_TOOLS/blast" b1 4 udp 40000 53 307 101 >/dev/null
 settle
 ended=$(($(date +%s) + 1)) # steps up to there, without the one that begins then
 stop_collectd
-kill -TERM "$carbon" # it writes what it still has
+# last PATH: its value in carbon's files
+last() { awk -v path="$1" '$1 == path { print $2 }' "$work/last"; }
+read_files() { python "$here/carbon.py" last "$work/carbon/whisper" >"$work/last"; }
+stored() {
+    local source
+    for source in rx_bytes rx_packets tx_bytes tx_packets; do
+        last "collectd.host.tc_portbytes-a0.port_traffic-$1.$source"
+    done | paste -sd' '
+}
+twice() { awk '{ print 2 * $1, 2 * $2, 2 * $3, 2 * $4 }' <<<"$*"; }
+# Between two passes carbon sleeps, and stopped then it loses what it has read since.
+has_stored_all() {
+    local instance expected
+    read_files
+    while read -r instance expected; do
+        [ "$(stored "$instance")" = "$(twice "$expected")" ] || return 1
+    done <<<"$known"
+    [ "$(last collectd.host.tc_portbytes-a1_100.port_traffic-udp-53.rx_bytes)" = $((307 * 101)) ]
+}
+wait_for 120 has_stored_all
+ok $? "carbon stores what collectd sent"
+kill -TERM "$carbon"
 wait "$carbon"
 
 # ---- its files ----
 
-python "$here/carbon.py" last "$work/carbon/whisper" >"$work/last"
-# last PATH: its value
-last() { awk -v path="$1" '$1 == path { print $2 }' "$work/last"; }
-sources="rx_bytes rx_packets tx_bytes tx_packets"
+read_files
 while read -r instance expected; do
-    got=
-    sent=
-    for source in $sources; do
-        got+=" $(last "collectd.host.tc_portbytes-a0.port_traffic-$instance.$source")"
-    done
-    for number in $expected; do sent+=" $((2 * number))"; done
-    is "$got" "$sent" "$instance: the counters are what was sent, exactly"
+    is "$(stored "$instance")" "$(twice "$expected")" \
+        "$instance: the counters are what was sent, exactly"
 done <<<"$known"
 is "$(last collectd.host.tc_portbytes-a1_100.port_traffic-udp-53.rx_bytes)" $((307 * 101)) \
     "the dot in an interface's name is an underscore"
