@@ -114,6 +114,20 @@ ready() {
 }
 is_up() { [ "$(ip netns exec "$1" cat "/sys/class/net/$2/operstate")" = up ]; }
 
+# mount_bpffs: in a mount namespace that lives as long as the test. Sets inside, the words that
+# start a command there, for start_collectd.
+mount_bpffs() {
+    local holder
+    # shellcheck disable=SC2016
+    ip netns exec "$A" sh -c 'mount -t bpf bpf /sys/fs/bpf && echo >"$1" && exec sleep 3600' sh "$work/mounted" &
+    holder=$!
+    started+=("$holder")
+    wait_for 60 test -e "$work/mounted"
+    ok $? "a bpffs of the test's own"
+    inside=(nsenter -t "$holder" -m)
+}
+in_mount() { ip netns exec "$A" "${inside[@]}" "$@"; }
+
 # interface_counter NAMESPACE INTERFACE rx|tx packets|bytes
 interface_counter() {
     ip netns exec "$1" cat "/sys/class/net/$2/statistics/$3_$4"

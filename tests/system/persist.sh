@@ -15,15 +15,7 @@ fi
 make_namespaces
 make_veth 0
 make_veth 1
-# A mount namespace that lives as long as the test, and its bpffs with it.
-# shellcheck disable=SC2016
-ip netns exec "$A" sh -c 'mount -t bpf bpf /sys/fs/bpf && echo >"$1" && exec sleep 3600' sh "$work/mounted" &
-holder=$!
-started+=("$holder")
-wait_for 60 test -e "$work/mounted"
-ok $? "a bpffs of the test's own"
-inside=(nsenter -t "$holder" -m)
-in_mount() { ip netns exec "$A" "${inside[@]}" "$@"; }
+mount_bpffs
 pinned() { in_mount find /sys/fs/bpf -path '*tc_portbytes*' | sort | paste -sd' '; }
 index_of() { in_a cat "/sys/class/net/$1/ifindex"; }
 

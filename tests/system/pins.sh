@@ -9,16 +9,8 @@
 make_namespaces
 make_veth 0
 bpffs=/sys/fs/bpf
-# A mount namespace that lives as long as the test; mode 1777 is what mount(8) makes of a bpffs.
-# shellcheck disable=SC2016
-ip netns exec "$A" sh -c 'mount -t bpf bpf /sys/fs/bpf && echo >"$1" && exec sleep 3600' sh "$work/mounted" &
-holder=$!
-started+=("$holder")
-wait_for 10 test -e "$work/mounted"
-ok $? "a bpffs of the test's own"
-inside=(nsenter -t "$holder" -m)
-in_mount() { ip netns exec "$A" "${inside[@]}" "$@"; }
-is "$(in_mount stat -c %a $bpffs)" 1777 "anybody may write there"
+mount_bpffs
+is "$(in_mount stat -c %a $bpffs)" 1777 "anybody may write there, as mount(8) makes it"
 as_user() { in_mount setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 
 netns=$(in_mount stat -Lc %i /proc/self/ns/net)
