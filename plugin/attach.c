@@ -16,8 +16,7 @@ static bool is_wanted(const struct attachment *attachment) {
     return attachment->program >= 0;
 }
 
-/* On failure nothing that was attached before is detached. */
-static int attach_missing(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
+int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
     /* An earlier daemon's, of other settings. First: it goes even if the others fail. */
     for (int direction = 0; direction < DIRECTIONS; direction++)
         if (!is_wanted(&attach->attachments[direction]))
@@ -93,16 +92,12 @@ int attach_open(struct attach **out, const struct attach_settings *settings,
         free(attach); /* what an earlier daemon pinned stays for the next attempt */
         return error;
     }
-    error = attach_missing(attach, reason);
+    error = attach_restore(attach, reason);
     if (error)
         detach_and_free(attach);
     else
         *out = attach;
     return error;
-}
-
-int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
-    return attach_missing(attach, reason);
 }
 
 int attach_check(struct attach *attach, const char *name) {

@@ -30,7 +30,10 @@ struct attach_settings {
 int attach_open(struct attach **out, const struct attach_settings *settings,
                 char reason[ATTACH_REASON_SIZE]);
 
-/* Attaches again where it was removed externally. Directions that are attached stay so. */
+/*
+ * Attaches again where it was removed externally. Directions that are attached stay so, also on
+ * failure; reason[] has a sentence then.
+ */
 int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]);
 
 /*

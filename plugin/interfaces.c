@@ -17,7 +17,9 @@
 
 struct port_range interfaces_ephemeral(const struct settings *settings) {
     char text[64];
-    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    FILE *file = policy_uses_local_range(settings)
+                     ? fopen("/proc/sys/net/ipv4/ip_local_port_range", "re")
+                     : NULL;
     const char *line = file ? fgets(text, sizeof(text), file) : NULL;
 
     if (file)

@@ -72,13 +72,18 @@ struct ledger_policy policy_ledger(const struct settings *settings) {
                                   .idle_timeout = settings->idle_timeout * SECOND};
 }
 
+bool policy_uses_local_range(const struct settings *settings) {
+    return settings->fold_ephemeral &&
+           (settings->count_by == COUNT_LOCAL || settings->count_by == COUNT_LOWER);
+}
+
 struct port_range policy_ephemeral(const struct settings *settings, const char *local_port_range) {
     struct port_range range;
 
     if (!settings->fold_ephemeral)
         return (struct port_range){1, 0};
     /* The far end's range is unknown: RFC 6335's and Linux's, together. */
-    if (settings->count_by != COUNT_LOCAL && settings->count_by != COUNT_LOWER)
+    if (!policy_uses_local_range(settings))
         return (struct port_range){EPHEMERAL_FIRST, PB_PORTS - 1};
     if (local_port_range && sscanf(local_port_range, "%u %u", &range.first, &range.last) == 2 &&
         range.last < PB_PORTS)

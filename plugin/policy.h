@@ -28,11 +28,13 @@ struct ledger_policy policy_ledger(const struct settings *settings);
 
 /*
  * The ports that are folded into the ephemeral series. local_port_range: what
- * /proc/sys/net/ipv4/ip_local_port_range says, NULL if it can't be read.
+ * /proc/sys/net/ipv4/ip_local_port_range says, NULL if it can't be read. It is ignored unless
+ * policy_uses_local_range.
  */
 struct port_range {
     __u32 first, last; /* first > last: none */
 };
+bool policy_uses_local_range(const struct settings *settings);
 struct port_range policy_ephemeral(const struct settings *settings, const char *local_port_range);
 
 /* The state of one interface that outlives the daemon: its size, and that of the slots' part. */
