@@ -10,6 +10,7 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <stddef.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -57,16 +58,16 @@ static __always_inline __u32 port_key(__u32 transport, __be16 source_be, __be16 
 static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress,
                                     struct packet_key *packet) {
     void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-    void *l3 = data + l2_len;
-    __u32 protocol, transport, offset;
+    __u32 l2 = l2_len, protocol, transport, offset;
+    void *l3 = data + l2;
     __be16 type, *ports;
 
-    if (l2_len == PB_L2_UNKNOWN)
+    if (l2 == PB_L2_UNKNOWN)
         return 0;
-    if (l2_len) {
+    if (l2) {
         if (l3 > end)
             return 0;
-        type = ((struct ethhdr *)data)->h_proto;
+        type = *(__be16 *)(data + offsetof(struct ethhdr, h_proto)); /* that struct is packed */
     } else {
         type = skb->protocol;
     }
@@ -80,7 +81,7 @@ static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress,
         if (*(__u8 *)ip != IPV4_WITHOUT_OPTIONS || ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))
             return 0;
         protocol = ip->protocol;
-        offset = l2_len + sizeof(*ip);
+        offset = l2 + sizeof(*ip);
     } else if (type == bpf_htons(ETH_P_IPV6)) {
         struct ipv6hdr *ip6 = l3;
 
@@ -90,7 +91,7 @@ static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress,
         if (*(__u8 *)ip6 >> 4 != 6) /* RFC 8200 section 3: version */
             return 0;
         protocol = ip6->nexthdr;
-        offset = l2_len + sizeof(*ip6);
+        offset = l2 + sizeof(*ip6);
     } else {
         return 0;
     }

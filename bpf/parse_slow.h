@@ -44,7 +44,7 @@ struct fragment_id {
 /* The keys of first fragments, for the later ones, which have no ports. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 1024);
+    __uint(max_entries, 16384);
     __type(key, struct fragment_id);
     __type(value, __u32);
 } fragments SEC(".maps");

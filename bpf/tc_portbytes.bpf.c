@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
- * The TC classifier: finds the key of a packet and counts it in the key's slot. It changes no
- * packet and always returns TC_ACT_UNSPEC, so that other classifiers still run. It knows no
- * policy: user space writes the table.
+ * The TC classifier: finds the key of a packet, and counts it in the key's slot, in the row of the
+ * packet's interface. It changes no packet and always returns TC_ACT_UNSPEC, so that other
+ * classifiers still run. It knows no policy: user space writes the table.
  *
- *   fast_key -------------------------> table -> slot -> counters of this CPU
- *        \-> slow_key (other packets) -/     \-> alloc_slot (a new port)
+ *   count_fast: fast_key -> table -> slot -> row -> counter
+ *        |
+ *        v  any other packet
+ *   count_slow: row, fast_key -----------> table -> slot ------> gso_wire -> counter
+ *                       \-> slow_key -/         \-> alloc_slot (a new port)
  *
- * Counters need no atomics: both programs run with bottom halves disabled, and a CPU is in one of
- * them at a time.
+ * count_fast is a leaf: for a call that it continued after it would keep values on the stack, with
+ * every packet. So count_slow is the last that is called, and begins anew.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -22,58 +25,56 @@
 #include "parse_slow.h"
 #include "tc_portbytes.h"
 
+/* IEEE 802.1Q. A tag that the kernel keeps in metadata was, or will be, on the wire. */
+#define VLAN_HLEN 4
+
 const volatile __u32 l2_len = ETH_HLEN;
 const volatile __u32 ingress_port = PB_PORT_DESTINATION;
 const volatile __u32 egress_port = PB_PORT_SOURCE;
-const volatile __u32 slots_per_cpu = PB_FIXED_SLOTS;
+const volatile __u32 slots_per_lane = PB_FIXED_SLOTS;
+const volatile __u32 lanes = 1;
+const volatile __u32 fixed_row = PB_ROW_BY_INDEX;
 
 struct pb_shared shared;
 
 /*
- * The slots of CPU 0, then those of CPU 1, and so on: per-CPU counters that user space reads
- * without a system call. A per-CPU map costs one more pointer on the way to a slot, and a lock and
- * a copy of each slot when it is read. max_entries is set before loading.
+ * A row: the slots of lane 0, then those of lane 1, and so on. User space reads them without a
+ * system call. A per-CPU map costs one more pointer on the way to a slot, memory for each possible
+ * CPU, and a lock and a copy of each slot when it is read. All rows have one number of entries,
+ * else the JIT wouldn't inline look-ups in them: user space sets it before loading. Sizes instead
+ * of types, since clang 14 leaves types out of the BTF that only an inner map names.
  */
-struct {
+struct row {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, PB_FIXED_SLOTS);
+    __uint(max_entries, 2 * PB_FIXED_SLOTS);
     __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(key_size, sizeof(__u32));
+    __uint(value_size, sizeof(struct pb_counters));
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, PB_ROWS + PB_SPARE_ROWS);
     __type(key, __u32);
-    __type(value, struct pb_counters);
-} counters SEC(".maps");
+    __array(values, struct row);
+} rows SEC(".maps");
 
-static __always_inline int count(struct __sk_buff *skb, __u32 egress) {
-    struct wire wire = {.packets = 1, .bytes = skb->len};
-    struct pb_counters *counter;
-    struct packet_key packet;
-    __u32 slot, no_slot;
-    __u64 head;
+/* NULL: the packet's interface isn't counted. */
+static __always_inline void *find_row(struct __sk_buff *skb) {
+    __u32 index;
 
-    if (!fast_key(skb, egress, &packet))
-        packet = slow_key(skb, egress);
-
-    /*
-     * No branch on whether the port has a slot: with more ports than slots it goes either way at
-     * random. Nor a call if no slot is free, which would cost more than all the rest.
-     */
-    slot = READ_ONCE(*PB_ELEMENT(shared.table, packet.key));
-    head = READ_ONCE(shared.head); /* before tail, else a full ring could look empty */
-    no_slot = (slot - 1) >> 31;    /* 1 or 0 */
-    asm volatile("" : "+r"(no_slot));
-    if (no_slot & (__u32)((head - READ_ONCE(shared.tail)) >> 63)) /* head is before tail */
-        slot = alloc_slot(packet.key);
+    if (fixed_row == PB_ROW_BY_INDEX)
+        index = skb->ifindex & (PB_ROWS - 1);
     else
-        slot |= PB_SLOT_OTHER(packet.key / PB_PORTS) & -no_slot;
+        index = fixed_row;
+    return bpf_map_lookup_elem(&rows, &index);
+}
 
-    if (skb->gso_size)
-        wire = gso_wire(skb, packet, egress);
-    if (skb->vlan_present) /* a tag in metadata: 4 bytes of each packet on the wire */
-        wire.bytes += wire.packets * 4;
-
-    slot += bpf_get_smp_processor_id() * slots_per_cpu;
-    counter = bpf_map_lookup_elem(&counters, &slot);
-    if (!counter)
-        return TC_ACT_UNSPEC;
+/*
+ * Adds without atomics: a lane is its CPU's own, and both programs run with bottom halves disabled,
+ * so a CPU is in one of them at a time.
+ */
+static __always_inline void add(struct pb_counters *counter, struct wire wire, __u32 egress) {
     if (egress) {
         counter->tx_bytes += wire.bytes;
         counter->tx_packets += wire.packets;
@@ -81,17 +82,119 @@ static __always_inline int count(struct __sk_buff *skb, __u32 egress) {
         counter->rx_bytes += wire.bytes;
         counter->rx_packets += wire.packets;
     }
+}
+
+/* The same in the lane that CPUs share. */
+static __always_inline void add_shared(struct pb_counters *counter, struct wire wire,
+                                       __u32 egress) {
+    if (egress) {
+        __sync_fetch_and_add(&counter->tx_bytes, wire.bytes);
+        __sync_fetch_and_add(&counter->tx_packets, wire.packets);
+    } else {
+        __sync_fetch_and_add(&counter->rx_bytes, wire.bytes);
+        __sync_fetch_and_add(&counter->rx_packets, wire.packets);
+    }
+}
+
+/* Whether the ring has a slot. */
+static __always_inline int ring_has_slots(void) {
+    __u64 head = READ_ONCE(shared.head); /* before tail, else a full ring could look empty */
+
+    return head < READ_ONCE(shared.tail);
+}
+
+/*
+ * Counts any packet. The row comes first: for an interface that isn't counted no slot is taken. A
+ * global function: the verifier checks it once.
+ */
+__noinline int count_slow(struct __sk_buff *skb, __u32 egress) {
+    struct wire wire = {.packets = 1, .bytes = skb->len};
+    __u32 cpu = bpf_get_smp_processor_id(), slot;
+    struct pb_counters *counter;
+    struct packet_key packet;
+    void *row;
+
+    row = find_row(skb);
+    if (!row)
+        return TC_ACT_UNSPEC;
+    if (!fast_key(skb, egress, &packet))
+        packet = slow_key(skb, egress);
+
+    slot = READ_ONCE(*PB_ELEMENT(shared.table, packet.key));
+    if (!slot)
+        slot = ring_has_slots() ? alloc_slot(packet.key) : PB_SLOT_OTHER(packet.key / PB_PORTS);
+
+    if (skb->gso_size)
+        wire = gso_wire(skb, packet, egress);
+    wire.bytes += wire.packets * skb->vlan_present * VLAN_HLEN;
+
+    slot += (cpu < lanes ? cpu : lanes) * slots_per_lane;
+    counter = bpf_map_lookup_elem(row, &slot);
+    if (!counter)
+        return TC_ACT_UNSPEC;
+    if (cpu < lanes)
+        add(counter, wire, egress);
+    else
+        add_shared(counter, wire, egress);
     return TC_ACT_UNSPEC;
+}
+
+/*
+ * Counts a packet that fast_key() parses, that is one packet on the wire, too, whose key has a slot
+ * or gets none, on a CPU with a lane of its own. Returns 0 if it is another one.
+ */
+static __always_inline int count_fast(struct __sk_buff *skb, __u32 egress) {
+    struct wire wire = {.packets = 1};
+    struct pb_counters *counter;
+    struct packet_key packet;
+    __u32 cpu, slot;
+    __s64 no_slot;
+    void *row;
+
+    cpu = bpf_get_smp_processor_id(); /* a call: first, before there is anything to keep */
+    if (cpu >= lanes || !fast_key(skb, egress, &packet))
+        return 0;
+
+    /*
+     * While the ring has slots, only a new port is without one. With more ports than slots any
+     * packet may be: no branch on it then, which would go either way at random, and no call.
+     */
+    slot = READ_ONCE(*PB_ELEMENT(shared.table, packet.key));
+    if (ring_has_slots()) {
+        if (!slot)
+            return 0;
+    } else {
+        no_slot = ((__s64)slot - 1) >> 63; /* all ones or 0 */
+        asm volatile("" : "+r"(no_slot));
+        slot |= PB_SLOT_OTHER(packet.key / PB_PORTS) & no_slot;
+    }
+
+    if (skb->gso_size)
+        return 0;
+    slot += cpu * slots_per_lane;
+    row = find_row(skb);
+    if (!row)
+        return 0;
+    counter = bpf_map_lookup_elem(row, &slot);
+    if (!counter)
+        return 0;
+    wire.bytes = skb->len + skb->vlan_present * VLAN_HLEN;
+    add(counter, wire, egress);
+    return 1;
 }
 
 SEC("tc")
 int tc_portbytes_in(struct __sk_buff *skb) {
-    return count(skb, 0);
+    if (!count_fast(skb, 0))
+        count_slow(skb, 0);
+    return TC_ACT_UNSPEC;
 }
 
 SEC("tc")
 int tc_portbytes_eg(struct __sk_buff *skb) {
-    return count(skb, 1);
+    if (!count_fast(skb, 1))
+        count_slow(skb, 1);
+    return TC_ACT_UNSPEC;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -53,7 +53,21 @@ struct pb_counters {
     __u64 tx_packets;
 };
 
-/* ---- shared memory ---- */
+/* ---- rows ---- */
+
+/*
+ * An interface's counters are a map of their own, its row. It has a lane of slots for each CPU
+ * below `lanes`, and behind them one that all other CPUs share, which were not online when the
+ * number was chosen.
+ *
+ * The row of an interface is that of its index modulo PB_ROWS, or, where another one has it
+ * already, one of the spare rows behind; PB_ROW_BY_INDEX as row of a program means the former.
+ */
+#define PB_ROWS         262144u /* a power of two */
+#define PB_SPARE_ROWS   16u
+#define PB_ROW_BY_INDEX 0xffffffffu
+
+/* ---- shared memory, one for all interfaces ---- */
 
 #define PB_LINE 128 /* two cache lines: x86 prefetches them in pairs */
 

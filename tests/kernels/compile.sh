@@ -4,7 +4,7 @@
 # compiles it, in a clean system of that release, with its headers, libbpf and bpftool. Of each:
 #
 #   DIRECTORY/RELEASE-CLANG/tc_portbytes.bpf.o  the object, as the plugin embeds it
-#   DIRECTORY/RELEASE-CLANG/replay              tests/packets/replay.c around it, for this machine
+#   DIRECTORY/RELEASE-CLANG/replay, rows        of tests/packets, around it, for this machine
 #   DIRECTORY/RELEASE-CLANG/version             what the compiler calls itself
 #
 # or, in place of these, DIRECTORY/RELEASE-CLANG/skip, the reason why there is no such compiler, or
@@ -48,7 +48,7 @@ provide() {
 
 # compile CLANG: as Makefile.am does. What is missing of the output's files was not made.
 compile() {
-    local at=/classifier to=$out/$release-$1 flags
+    local at=/classifier to=$out/$release-$1 flags program
     flags=$(sed -n 's/^BPF_FLAGS = //p' "$PB_BUILD/Makefile")
     # shellcheck disable=SC2016 # $1 and so on are those of sh inside
     inside "$system" sh -ec 'cd "$1"
@@ -62,9 +62,11 @@ compile() {
     mkdir -p "$to"
     cp "$system$at"/{tc_portbytes.bpf.o,version} "$to" &&
         "$PB_BPFTOOL" gen skeleton "$to/tc_portbytes.bpf.o" name tc_portbytes_bpf \
-            >"$to/tc_portbytes.skel.h" &&
-        "${CC:-cc}" -std=gnu11 -O2 -I"$to" -I"$PB_SOURCE/bpf" "$PB_SOURCE/tests/packets/replay.c" \
-            -o "$to/replay" -lbpf
+            >"$to/tc_portbytes.skel.h" || return
+    for program in replay rows; do
+        "${CC:-cc}" -std=gnu11 -O2 -pthread -I"$to" -I"$PB_SOURCE/bpf" \
+            "$PB_SOURCE/tests/packets/$program.c" -o "$to/$program" -lbpf || return
+    done
 }
 
 command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"

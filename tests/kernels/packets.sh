@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The hand-written packets, GSO and mutants of tests/packets, as recorded by record.py, past
-# the classifier as this kernel loads it, once for each compiler that made one (/pb/objects). TAP;
-# guest only. Says how many instructions the kernel's verifier looked at, so that growth is seen.
+# rows of tests/packets, and its hand-written packets, GSO and mutants, as recorded by record.py,
+# past the classifier as this kernel loads it, once for each compiler that made one
+# (/pb/objects). TAP; guest only. Says how many instructions the kernel's verifier looked at, so
+# that growth is seen.
 set -uo pipefail
 number=0
 failures=0
@@ -45,6 +46,9 @@ for object in /pb/objects/*; do
     status=$?
     ok $status "$name: the kernel loads both programs"
     [ $status -eq 0 ] || continue
+    output=$("$object/rows" 2>&1)
+    ok $? "$name: rows, lanes, new ports"
+    sed 's/^/# /' <<<"$output"
     for arguments in /pb/records/*.args; do
         mapfile -t words <"$arguments"
         output=$("$object/replay" "${words[@]}" <"${arguments%.args}.records" 2>&1)

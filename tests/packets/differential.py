@@ -4,6 +4,8 @@
 import itertools
 import os
 import random
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -322,12 +324,28 @@ def segmentation(tap):
     tap.result(ok, "Segmentation offload: %d skbs of tunnels, kernel == reference" % count, notes)
 
 
+def rows(tap):
+    """rows.c, test by test."""
+    run = subprocess.run([os.environ["PB_ROWS"]], stdout=subprocess.PIPE, text=True)
+    results = re.findall(r"^(ok|not ok) \d+ - (.*?)(?: # SKIP (.*))?$", run.stdout, re.M)
+    for verdict, name, why in results:
+        if why:
+            tap.skip("rows: " + name, why)
+        else:
+            tap.result(verdict == "ok", "rows: " + name)
+    failed = any(verdict != "ok" for verdict, _, _ in results)
+    complete = "1..%d" % len(results) in run.stdout.splitlines()
+    tap.result(complete and run.returncode == failed, "rows: ran to its end",
+               [] if complete and not failed else run.stdout.splitlines())
+
+
 def main():
     directory, no_corpus, no_tshark = sys.argv[1:4]
     tap = Tap()
     shortest, of_test_run, longest = kernel.limits()
     print("# frames of %d to %d bytes fit test_run here, up to %d can be sent" %
           (shortest, of_test_run, longest))
+    rows(tap)
     for topic in cases.TOPICS:
         hand_written(tap, topic)
     segmentation(tap)

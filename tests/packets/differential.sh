@@ -3,10 +3,10 @@
 # Is every packet counted under the right key? The classifier in the kernel
 # against a reader of packets of its own kind (reference.py), on packets written
 # by hand, on other people's captures and on mutants of both; and that reader
-# against tshark. TAP.
+# against tshark. And is it counted in the right row and lane (rows.c)? TAP.
 #
-# PB_BUILD: where tc_portbytes.skel.h and, if it is built, replay are (there or
-# in plugin/). PB_CACHE: for captures. PB_LOGS: keeps what was said, if set.
+# PB_BUILD: where tc_portbytes.skel.h (there, in plugin/ or bpf/) and, if they are
+# built, replay and rows are (there or in tests/packets/). PB_CACHE: for captures. PB_LOGS: keeps what was said, if set.
 # PB_MUTANTS: how many, for slow machines.
 set -euo pipefail
 
@@ -31,15 +31,20 @@ need() {
         { echo "no $1, and $2 cannot be installed: $(tail -n 1 "$work/apt")"; return 1; }
 }
 
-# Compiles replay where the build has not.
-compile() {
+# provide PROGRAM: sets program; compiles it where the build has not.
+provide() {
     local place skeleton=
+    for place in "$build" "$build/tests/packets"; do
+        program=$place/$1
+        [ ! -x "$program" ] || return 0
+    done
     for place in "$build" "$build/plugin" "$build/bpf"; do
         [ -f "$place/tc_portbytes.skel.h" ] && skeleton=$place && break
     done
+    program=$work/$1
     [ -n "$skeleton" ] || { echo "# no tc_portbytes.skel.h in $build"; return 1; }
-    "${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra -Wshadow -I"$skeleton" -I"$top/bpf" \
-        "$here/replay.c" -o "$work/replay" -lbpf
+    "${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra -Wshadow -pthread -I"$skeleton" -I"$top/bpf" \
+        "$here/$1.c" -o "$program" -lbpf
 }
 
 [ "$(id -u)" -eq 0 ] || skip_all "only root may load the classifier"
@@ -57,18 +62,10 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export PATH PYTHONDONTWRITEBYTECODE=1
 why=$(need python3 python3) || skip_all "$why"
 
-PB_REPLAY=
-for place in "$build" "$build/tests/packets"; do
-    [ -x "$place/replay" ] && PB_REPLAY=$place/replay && break
+for name in replay rows; do
+    provide "$name" || { echo "Bail out! $name could not be compiled"; exit 1; }
+    export "PB_${name^^}=$program"
 done
-if [ -z "$PB_REPLAY" ]; then
-    if ! compile; then
-        echo "Bail out! replay could not be compiled"
-        exit 1
-    fi
-    PB_REPLAY=$work/replay
-fi
-export PB_REPLAY
 # That the classifier does not load is a failure, not a reason to skip.
 if ! limits=$("$PB_REPLAY" --limits); then
     echo "Bail out! the classifier could not be loaded and run"

@@ -15,7 +15,7 @@ RECORD = struct.Struct("=IIIHHIIIIIIIIQQ")
 FRAME, SOURCE = 0, 1
 IN, EG = 1, 2
 
-# The kernel remembers about 1,024 first fragments and evicts some before that.
+# The kernel remembers 16,384 first fragments, but may evict some long before that.
 MOST_REMEMBERED = 400
 
 

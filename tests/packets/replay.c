@@ -35,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -57,6 +58,8 @@
 #define PROBES (WRONG + 1)
 #define BATCH  1024
 #define SLOTS  (PROBES + BATCH)
+
+#define LOOPBACK 1 /* index of the interface that test_run takes if none is given */
 
 #define LONGEST_FRAME 65536
 #define LONGEST_LIVE  65000 /* a tap device's MTU is at most 65,521 */
@@ -93,8 +96,9 @@ struct run {
 
 static struct tc_portbytes_bpf *skel;
 static int program[DIRECTIONS];
-static int fragments = -1;
-static int cpus;
+static int fragments;
+static int row = -1; /* one for all interfaces */
+static __u32 lanes;
 static __u32 l2_len = ETH_HLEN;
 
 static bool has_device, only_device, split;
@@ -103,8 +107,7 @@ static int device = -1, device_socket = -1, device_index;
 static struct run runs[BATCH];
 static unsigned int pending;
 static struct pb_counters before[SLOTS], after[SLOTS];
-static struct pb_counters *per_cpu;
-static __u32 *places; /* of them in the map */
+static const struct pb_counters *counters; /* of the row, as the classifier writes them */
 
 static char source[4096] = "?";
 static unsigned long frames, done, on_device, refused, differences;
@@ -157,27 +160,26 @@ static const char *key_name(__u32 key) {
     return name;
 }
 
-/* Sums the counters of all slots over all CPUs into out. */
+/* Sums the counters of all slots over all lanes into out. */
 static void read_counters(struct pb_counters out[SLOTS]) {
-    LIBBPF_OPTS(bpf_map_batch_opts, opts);
-    __u32 next, count = SLOTS * (__u32)cpus;
-
-    if (bpf_map_lookup_batch(bpf_map__fd(skel->maps.counters), NULL, &next, places, per_cpu, &count,
-                             &opts) != 0 &&
-        errno != ENOENT)
-        die("reading the counters: %s", strerror(errno));
-    if (count != SLOTS * (__u32)cpus)
-        die("%u counters read instead of %u", count, SLOTS * (__u32)cpus);
     memset(out, 0, SLOTS * sizeof(*out));
-    for (__u32 i = 0; i < count; i++) {
-        const struct pb_counters *one = &per_cpu[i];
-        struct pb_counters *sum = &out[places[i] % SLOTS];
+    for (__u32 i = 0; i < SLOTS * (lanes + 1); i++) {
+        const volatile struct pb_counters *one = &counters[i];
+        struct pb_counters *sum = &out[i % SLOTS];
 
         sum->rx_bytes += one->rx_bytes;
         sum->rx_packets += one->rx_packets;
         sum->tx_bytes += one->tx_bytes;
         sum->tx_packets += one->tx_packets;
     }
+}
+
+/* From now on the classifier counts the packets of this interface. */
+static void publish_row(__u32 interface) {
+    __u32 index = interface & (PB_ROWS - 1);
+
+    if (bpf_map_update_elem(bpf_map__fd(skel->maps.rows), &index, &row, BPF_ANY) != 0)
+        die("the row of interface %u: %s", interface, strerror(errno));
 }
 
 static struct pb_counters risen(__u32 slot) {
@@ -251,6 +253,7 @@ static bool open_device(void) {
     if (device_socket < 0 || ioctl(device_socket, SIOCGIFINDEX, &request) != 0)
         return false;
     device_index = request.ifr_ifindex;
+    publish_row((__u32)device_index);
     /* GRO would gather the headers again, and merge packets. */
     request.ifr_data = (char *)&gro;
     if (split && ioctl(device_socket, SIOCETHTOOL, &request) != 0)
@@ -555,9 +558,9 @@ static void load(const char *count_by) {
         {"source", {PB_PORT_SOURCE, PB_PORT_SOURCE}},
         {"lower", {PB_PORT_LOWER, PB_PORT_LOWER}},
     };
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
     size_t n = sizeof(policies) / sizeof(policies[0]), policy = 0;
-    struct bpf_map *map;
-    int err;
+    int cpus, err;
 
     while (policy < n && strcmp(policies[policy].name, count_by) != 0)
         policy++;
@@ -572,26 +575,28 @@ static void load(const char *count_by) {
     cpus = libbpf_num_possible_cpus();
     if (cpus <= 0)
         die("number of CPUs: %s", strerror(-cpus));
-    skel->rodata->slots_per_cpu = SLOTS;
-    err = bpf_map__set_max_entries(skel->maps.counters, SLOTS * (__u32)cpus);
+    lanes = (__u32)cpus;
+    skel->rodata->slots_per_lane = SLOTS;
+    skel->rodata->lanes = lanes;
+    row = bpf_map_create(BPF_MAP_TYPE_ARRAY, "row", sizeof(__u32), sizeof(struct pb_counters),
+                         SLOTS * (lanes + 1), &opts);
+    if (row < 0)
+        die("making a row: %s", strerror(errno));
+    err = bpf_map__set_inner_map_fd(skel->maps.rows, row);
     if (err == 0)
         err = tc_portbytes_bpf__load(skel);
     if (err != 0)
         die("loading the object: %s", strerror(-err));
     program[IN] = bpf_program__fd(skel->progs.tc_portbytes_in);
     program[EG] = bpf_program__fd(skel->progs.tc_portbytes_eg);
-    bpf_object__for_each_map(map, skel->obj) {
-        if (bpf_map__type(map) == BPF_MAP_TYPE_LRU_HASH)
-            fragments = bpf_map__fd(map);
-    }
-    if (fragments < 0)
-        die("no memory of fragments in the object");
+    fragments = bpf_map__fd(skel->maps.fragments);
     for (__u32 key = 0; key < PB_KEYS; key++)
         skel->bss->shared.table[key] = WRONG;
-    per_cpu = calloc((size_t)SLOTS * (size_t)cpus, sizeof(*per_cpu));
-    places = calloc((size_t)SLOTS * (size_t)cpus, sizeof(*places));
-    if (per_cpu == NULL || places == NULL)
-        die("no memory");
+    counters =
+        mmap(NULL, (size_t)SLOTS * (lanes + 1) * sizeof(*counters), PROT_READ, MAP_SHARED, row, 0);
+    if (counters == MAP_FAILED)
+        die("mapping the row: %s", strerror(errno));
+    publish_row(LOOPBACK);
     read_counters(before);
 }
 
@@ -647,7 +652,5 @@ int main(int argc, char **argv) {
     printf("%lu frames, %lu runs, %lu differences, %lu on_device, %lu refused\n", frames, done,
            differences, on_device, refused);
     tc_portbytes_bpf__destroy(skel);
-    free(per_cpu);
-    free(places);
     return differences != 0;
 }

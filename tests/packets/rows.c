@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the classifier counts a packet, its key being right: in whose row, in which lane, and what
+ * becomes of a port without a slot. TAP.
+ *
+ * As the plugin does, it loads the object more than once, and all programs share the maps of the
+ * first one. Rows are made for indices as they are needed.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_setaffinity, unshare */
+#endif
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/if_tun.h>
+#include <linux/pkt_cls.h>
+
+#include "../unit/tap.h"
+#include "tc_portbytes.h"
+#include "tc_portbytes.skel.h"
+
+#define SLOTS (PB_FIXED_SLOTS + 2)
+#define OURS  PB_FIXED_SLOTS /* the slot of PORT */
+#define FREE  (OURS + 1)     /* in the ring */
+
+#define PORT 53
+#define NEW  54 /* a port without a slot */
+
+#define LOOPBACK 1              /* index of the interface that test_run takes if none is given */
+#define COLLIDES (1 + PB_ROWS)  /* an index whose row is the loopback's */
+#define SPARE    (PB_ROWS + 3u) /* a spare row */
+
+enum direction { IN, EG, DIRECTIONS };
+
+/* Packets. GSO ones are not for the fast path; each stands for SEGMENTS on the wire. */
+enum kind { PLAIN, GSO };
+
+#define LENGTH   60
+#define SEGMENTS 3
+
+struct row {
+    int map;
+    size_t size; /* in bytes */
+    const volatile struct pb_counters *counters;
+};
+
+__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...) {
+    va_list arguments;
+
+    printf("Bail out! ");
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    printf("\n");
+    exit(2);
+}
+
+/* ---- maps and programs ---- */
+
+static struct row make_row(__u32 lanes) {
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
+    __u32 number = SLOTS * (lanes + 1);
+    struct row row = {.size = number * sizeof(struct pb_counters)};
+
+    row.map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "row", sizeof(__u32), sizeof(struct pb_counters),
+                             number, &opts);
+    if (row.map < 0)
+        die("making a row: %s", strerror(errno));
+    row.counters = mmap(NULL, row.size, PROT_READ, MAP_SHARED, row.map, 0);
+    if (row.counters == MAP_FAILED)
+        die("mapping a row: %s", strerror(errno));
+    return row;
+}
+
+static void drop_row(struct row *row) {
+    munmap((void *)row->counters, row->size);
+    close(row->map);
+}
+
+static void publish(const struct tc_portbytes_bpf *skel, __u32 index, const struct row *row) {
+    if (bpf_map_update_elem(bpf_map__fd(skel->maps.rows), &index, &row->map, BPF_ANY))
+        die("row %u: %s", index, strerror(errno));
+}
+
+static void withdraw(const struct tc_portbytes_bpf *skel, __u32 index) {
+    if (bpf_map_delete_elem(bpf_map__fd(skel->maps.rows), &index))
+        die("row %u: %s", index, strerror(errno));
+}
+
+/* `first`: whose maps it shares; NULL: it is the first one, and has a slot for PORT. */
+static struct tc_portbytes_bpf *load(__u32 lanes, __u32 fixed_row,
+                                     const struct tc_portbytes_bpf *first) {
+    struct tc_portbytes_bpf *skel = tc_portbytes_bpf__open();
+    struct row like = make_row(lanes);
+    int err;
+
+    if (!skel)
+        die("opening the object: %s", strerror(errno));
+    skel->rodata->slots_per_lane = SLOTS;
+    skel->rodata->lanes = lanes;
+    skel->rodata->fixed_row = fixed_row;
+    if (first) {
+        err = bpf_map__reuse_fd(skel->maps.rows, bpf_map__fd(first->maps.rows));
+        if (!err)
+            err = bpf_map__reuse_fd(skel->maps.ring_lock, bpf_map__fd(first->maps.ring_lock));
+        if (!err)
+            err = bpf_map__reuse_fd(skel->maps.fragments, bpf_map__fd(first->maps.fragments));
+        if (!err)
+            err = bpf_map__reuse_fd(skel->maps.bss, bpf_map__fd(first->maps.bss));
+    } else {
+        err = bpf_map__set_inner_map_fd(skel->maps.rows, like.map);
+    }
+    if (!err)
+        err = tc_portbytes_bpf__load(skel);
+    if (err)
+        die("loading the object: %s", strerror(-err));
+    drop_row(&like);
+    if (!first)
+        skel->bss->shared.table[PB_KEY(PB_UDP, PORT)] = OURS;
+    return skel;
+}
+
+static int program_of(const struct tc_portbytes_bpf *skel, enum direction direction) {
+    return bpf_program__fd(direction == IN ? skel->progs.tc_portbytes_in
+                                           : skel->progs.tc_portbytes_eg);
+}
+
+/* ---- packets ---- */
+
+/* From `port` to `port`, so that its key is the same in both directions. */
+static void build(unsigned char frame[LENGTH], int protocol, __u16 port) {
+    struct iphdr ip = {.version = 4, .ihl = 5, .ttl = 64};
+
+    ip.protocol = (__u8)protocol;
+    ip.tot_len = htons(LENGTH - ETH_HLEN);
+    memset(frame, 0, LENGTH);
+    frame[12] = ETH_P_IP >> 8;
+    frame[13] = ETH_P_IP & 0xff;
+    memcpy(frame + ETH_HLEN, &ip, sizeof(ip));
+    for (size_t at = ETH_HLEN + sizeof(ip); at < ETH_HLEN + sizeof(ip) + 4; at += 2) {
+        frame[at] = (unsigned char)(port >> 8);
+        frame[at + 1] = (unsigned char)port;
+    }
+}
+
+static void run(const struct tc_portbytes_bpf *skel, enum direction direction, __u32 interface,
+                const unsigned char frame[LENGTH], enum kind kind, int repeat) {
+    struct __sk_buff context = {.ifindex = interface};
+    LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = LENGTH,
+                .ctx_in = &context, .ctx_size_in = sizeof(context), .repeat = repeat);
+
+    if (kind == GSO) {
+        context.gso_size = 10;
+        context.gso_segs = SEGMENTS;
+    }
+    if (bpf_prog_test_run_opts(program_of(skel, direction), &opts))
+        die("test_run on interface %u: %s", interface, strerror(errno));
+    if ((int)opts.retval != TC_ACT_UNSPEC)
+        die("the verdict is %d", (int)opts.retval);
+}
+
+static void run_port(const struct tc_portbytes_bpf *skel, enum direction direction, __u32 interface,
+                     int protocol, __u16 port, enum kind kind) {
+    unsigned char frame[LENGTH];
+
+    build(frame, protocol, port);
+    run(skel, direction, interface, frame, kind, 1);
+}
+
+/* One packet of PORT of each kind and direction: WAYS packets. */
+#define WAYS (2 * (1 + SEGMENTS))
+
+static void run_all_ways(const struct tc_portbytes_bpf *skel, __u32 interface) {
+    for (enum direction direction = IN; direction < DIRECTIONS; direction++)
+        for (enum kind kind = PLAIN; kind <= GSO; kind++)
+            run_port(skel, direction, interface, IPPROTO_UDP, PORT, kind);
+}
+
+/* Packets of both directions in slots [from, to) of a row. */
+static __u64 packets(const struct row *row, __u32 from, __u32 to) {
+    __u64 sum = 0;
+
+    for (__u32 i = from; i < to; i++)
+        sum += row->counters[i].rx_packets + row->counters[i].tx_packets;
+    return sum;
+}
+
+static __u64 in_slot(const struct row *row, __u32 slot) {
+    return packets(row, slot, slot + 1);
+}
+
+static __u64 in_all(const struct row *row) {
+    return packets(row, 0, row->size / sizeof(struct pb_counters));
+}
+
+/* ---- CPUs ---- */
+
+static int cpu[2]; /* two that we may use, in ascending order; the second is -1 if there is none */
+
+static void find_cpus(void) {
+    cpu_set_t allowed;
+    int found = 0;
+
+    if (sched_getaffinity(0, sizeof(allowed), &allowed))
+        die("CPUs: %s", strerror(errno));
+    cpu[1] = -1;
+    for (int i = 0; i < CPU_SETSIZE && found < 2; i++)
+        if (CPU_ISSET(i, &allowed))
+            cpu[found++] = i;
+}
+
+static void pin(int number) {
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(number, &one);
+    if (sched_setaffinity(0, sizeof(one), &one))
+        die("CPU %d: %s", number, strerror(errno));
+}
+
+/* ---- tests ---- */
+
+static void skip(const char *name, const char *reason) {
+    printf("ok %u - %s # SKIP %s\n", ++tap_number, name, reason);
+}
+
+static void test_no_row(void) {
+    struct tc_portbytes_bpf *skel = load(1, PB_ROW_BY_INDEX, NULL);
+    struct pb_shared *shared = &skel->bss->shared;
+    struct row row = make_row(1);
+
+    pin(cpu[0]);
+    shared->ring[0] = FREE;
+    shared->tail = 1;
+    publish(skel, LOOPBACK, &row);
+    withdraw(skel, LOOPBACK);
+    run_all_ways(skel, 0);
+    for (enum direction direction = IN; direction < DIRECTIONS; direction++)
+        for (enum kind kind = PLAIN; kind <= GSO; kind++)
+            run_port(skel, direction, 0, IPPROTO_UDP, NEW, kind);
+    is_u64(in_all(&row), 0, "without a row nothing is counted");
+    ok(shared->head == 0 && shared->ring[0] == FREE && shared->key_of[FREE] == 0 &&
+           shared->table[PB_KEY(PB_UDP, NEW)] == 0,
+       "without a row no slot is taken");
+
+    publish(skel, LOOPBACK, &row);
+    run_all_ways(skel, 0);
+    is_u64(in_slot(&row, OURS), WAYS, "with a row a port is counted in its slot");
+    for (enum direction direction = IN; direction < DIRECTIONS; direction++)
+        run_port(skel, direction, 0, IPPROTO_UDP, NEW, PLAIN);
+    ok(shared->head == 1 && shared->ring[0] == 0 && shared->key_of[FREE] == PB_KEY(PB_UDP, NEW) &&
+           shared->table[PB_KEY(PB_UDP, NEW)] == FREE,
+       "with a row a new port takes the free slot");
+    is_u64(in_slot(&row, FREE), 2, "and is counted in it, the first packet too");
+
+    run_port(skel, IN, 0, IPPROTO_TCP, NEW, PLAIN);
+    run_port(skel, EG, 0, IPPROTO_UDP, NEW + 1, PLAIN);
+    run_port(skel, EG, 0, IPPROTO_UDP, NEW + 1, GSO);
+    run_port(skel, IN, 0, IPPROTO_SCTP, NEW, PLAIN);
+    ok(in_slot(&row, PB_SLOT_OTHER(PB_TCP)) == 1 &&
+           in_slot(&row, PB_SLOT_OTHER(PB_UDP)) == 1 + SEGMENTS &&
+           in_slot(&row, PB_SLOT_OTHER(PB_SCTP)) == 1,
+       "without a free slot new ports are counted in their transport's other");
+    is_u64(in_all(&row), WAYS + 2 + 1 + 1 + SEGMENTS + 1, "and nothing is counted elsewhere");
+    drop_row(&row);
+    tc_portbytes_bpf__destroy(skel);
+}
+
+/* An interface with this index; -1: there is no such device to be had. It goes with the file. */
+static int open_interface(int index) {
+    struct ifreq request = {.ifr_name = "pb0", .ifr_flags = IFF_TAP | IFF_NO_PI};
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0 && (ioctl(fd, TUNSETIFINDEX, &index) || ioctl(fd, TUNSETIFF, &request))) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void test_fixed_row(void) {
+    struct tc_portbytes_bpf *by_index = load(1, PB_ROW_BY_INDEX, NULL),
+                            *fixed = load(1, SPARE, by_index);
+    struct row row = make_row(1), spare = make_row(1);
+    __u64 before;
+    int interface;
+
+    pin(cpu[0]);
+    publish(by_index, LOOPBACK, &row);
+    run_all_ways(fixed, 0);
+    is_u64(in_all(&row), 0, "a program of a spare row counts nothing before that is there");
+    publish(by_index, SPARE, &spare);
+    run_all_ways(fixed, 0);
+    is_u64(in_slot(&spare, OURS), WAYS, "then it counts there, in the slots that all share");
+    is_u64(in_all(&row), 0, "and not in the row of the interface's index");
+
+    interface = open_interface(COLLIDES);
+    if (interface < 0) {
+        skip("two interfaces that share a row's index", "no tap device with a given index");
+    } else {
+        before = in_all(&spare);
+        run_all_ways(by_index, COLLIDES);
+        is_u64(in_slot(&row, OURS), WAYS, "interface %u has the row of interface %u", COLLIDES,
+               LOOPBACK);
+        run_all_ways(fixed, COLLIDES);
+        ok(in_all(&row) == WAYS && in_slot(&spare, OURS) == before + WAYS,
+           "with a program of a spare row it has its own");
+        close(interface);
+    }
+    drop_row(&row);
+    drop_row(&spare);
+    tc_portbytes_bpf__destroy(fixed);
+    tc_portbytes_bpf__destroy(by_index);
+}
+
+/* The programs know `lanes`; number is one of cpu[], whose packets have to be in `lane`. */
+static void test_lane(__u32 lanes, int number, __u32 lane, const char *what) {
+    struct tc_portbytes_bpf *skel = load(lanes, PB_ROW_BY_INDEX, NULL);
+    struct row row = make_row(lanes);
+
+    publish(skel, LOOPBACK, &row);
+    pin(number);
+    run_all_ways(skel, 0);
+    ok(in_slot(&row, SLOTS * lane + OURS) == WAYS && in_all(&row) == WAYS,
+       "with `lanes` %u CPU %d counts in %s", lanes, number, what);
+    drop_row(&row);
+    tc_portbytes_bpf__destroy(skel);
+}
+
+static void test_lanes(void) {
+    __u32 first = (__u32)cpu[0], second = (__u32)cpu[1];
+
+    test_lane(second + 1, cpu[0], first, "a lane of its own");
+    test_lane(second + 1, cpu[1], second, "a lane of its own");
+    test_lane(second, cpu[0], first, "a lane of its own");
+    test_lane(second, cpu[1], second, "the last lane, which is shared");
+    test_lane(0, cpu[1], 0, "the last lane, which is shared");
+}
+
+#define ROUNDS 100
+#define REPEAT 1000 /* of each kind, in each round */
+
+static const struct tc_portbytes_bpf *contended;
+
+static void *contend(void *number) {
+    unsigned char frame[LENGTH];
+
+    pin(*(int *)number);
+    build(frame, IPPROTO_UDP, PORT);
+    for (int round = 0; round < ROUNDS; round++)
+        for (enum direction direction = IN; direction < DIRECTIONS; direction++)
+            for (enum kind kind = PLAIN; kind <= GSO; kind++)
+                run(contended, direction, 0, frame, kind, REPEAT);
+    return NULL;
+}
+
+static void test_shared_lane(void) {
+    static const __u64 runs = 2ull * ROUNDS * REPEAT; /* of each kind and direction */
+    struct tc_portbytes_bpf *skel = load(0, PB_ROW_BY_INDEX, NULL);
+    struct row row = make_row(0);
+    struct pb_counters got;
+    pthread_t threads[2];
+    __u64 bytes;
+
+    publish(skel, LOOPBACK, &row);
+    contended = skel;
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&threads[i], NULL, contend, &cpu[i]))
+            die("no thread");
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    memcpy(&got, (const void *)&row.counters[OURS], sizeof(got));
+    /* A header of Ethernet, IPv4 and UDP for each segment but one. */
+    bytes = runs * (2 * LENGTH + (SEGMENTS - 1) * (ETH_HLEN + 20 + 8));
+    ok(got.rx_packets == runs * (1 + SEGMENTS) && got.tx_packets == got.rx_packets &&
+           got.rx_bytes == bytes && got.tx_bytes == bytes,
+       "CPU %d and %d at once, in one lane: %llu packets and %llu bytes each way are exact", cpu[0],
+       cpu[1], runs * (1 + SEGMENTS), bytes);
+    diag("got rx %llu and %llu, tx %llu and %llu", got.rx_packets, got.rx_bytes, got.tx_packets,
+         got.tx_bytes);
+    is_u64(in_all(&row), 2 * runs * (1 + SEGMENTS), "and nothing is counted elsewhere");
+    drop_row(&row);
+    tc_portbytes_bpf__destroy(skel);
+}
+
+int main(void) {
+    if (geteuid() != 0) {
+        printf("1..0 # SKIP only root may load the classifier\n");
+        return 0;
+    }
+    if (unshare(CLONE_NEWNET))
+        die("no network namespace: %s", strerror(errno));
+    find_cpus();
+    test_no_row();
+    test_fixed_row();
+    if (cpu[1] >= 0) {
+        test_lanes();
+        test_shared_lane();
+    } else {
+        skip("lanes", "one CPU");
+    }
+    return tap_end();
+}
