@@ -2,30 +2,18 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "array.h"
 #include "ledger_private.h"
 #include "log.h"
+#include "pages.h"
 #include "series_name.h"
 
-#define PORT_INDEX_BYTES (PB_PORT_KEYS * sizeof(__u32))
-
 int ledger_new(struct ledger **out, const char *interface, const struct ledger_policy *policy) {
-    struct ledger *ledger = calloc(1, sizeof(*ledger));
+    struct ledger *ledger = pages_new(sizeof(*ledger));
 
     if (!ledger)
         return -ENOMEM;
-    /*
-     * Large and almost never written: untouched pages take no memory. calloc could reuse freed
-     * heap memory, which it would have to clear.
-     */
-    ledger->port_index =
-        mmap(NULL, PORT_INDEX_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (ledger->port_index == MAP_FAILED) {
-        free(ledger);
-        return -ENOMEM;
-    }
     ledger->policy = *policy;
     snprintf(ledger->interface, sizeof(ledger->interface), "%s", interface);
     *out = ledger;
@@ -36,9 +24,9 @@ void ledger_free(struct ledger *ledger) {
     if (!ledger)
         return;
     free(ledger->ports);
-    munmap(ledger->port_index, PORT_INDEX_BYTES);
+    key_index_clear(&ledger->port_index);
     free(ledger->candidates);
-    free(ledger);
+    pages_free(ledger, sizeof(*ledger));
 }
 
 static void add_counters(struct pb_counters *to, const struct pb_counters *delta) {
@@ -67,25 +55,32 @@ static void credit(struct series *series, const struct pb_counters *delta) {
 }
 
 static void end_series(struct series *series) {
+    if (!series->active)
+        return; /* and maybe never touched */
     series->active = false;
     series->reported = false;
+    series->ending = false;
+}
+
+struct series *ledger_use_fixed(struct ledger *ledger, __u32 slot) {
+    struct series *series = &ledger->fixed[slot];
+
+    if (!series->key) {
+        series->key = slot;
+        ledger->fixed_used[ledger->fixed_number++] = (__u16)slot;
+    }
+    return series;
 }
 
 static struct series *find_series(const struct ledger *ledger, __u32 key) {
-    __u32 index = key < PB_PORT_KEYS ? ledger->port_index[key] : 0;
+    __u32 index = key_index_get(&ledger->port_index, key);
 
     return index ? &ledger->ports[index - 1] : NULL;
 }
 
-bool ledger_is_active(void *context, __u32 key) {
-    const struct series *series = find_series(context, key);
-
-    return series && series->active;
-}
-
 static void credit_other(struct ledger *ledger, __u32 key, const struct pb_counters *delta) {
     if (!is_zero(delta)) /* a delta of 0 does not make "other" active */
-        credit(&ledger->fixed[PB_SLOT_OTHER(key / PB_PORTS)], delta);
+        credit(ledger_use_fixed(ledger, PB_SLOT_OTHER(key / PB_PORTS)), delta);
 }
 
 /* A series with an amount to report must not end before it has reported it. */
@@ -107,7 +102,7 @@ void ledger_account(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
     struct series *series;
 
     if (slot < PB_FIXED_SLOTS) {
-        credit(&ledger->fixed[slot], delta);
+        credit(ledger_use_fixed(ledger, slot), delta);
         return;
     }
     series = find_series(ledger, key);
@@ -146,9 +141,10 @@ static struct series *find_or_create(struct ledger *ledger, __u32 key, enum kind
     if (!ports)
         return NULL;
     ledger->ports = ports;
-    series = &ports[ledger->ports_number];
+    if (key_index_add(&ledger->port_index, key, ledger->ports_number + 1))
+        return NULL;
+    series = &ports[ledger->ports_number++];
     *series = (struct series){.key = key, .kind = kind};
-    ledger->port_index[key] = ++ledger->ports_number;
     if (++ledger->created[kind] == ledger->policy.max_series && kind != SELECTED)
         pb_log(LOG_WARNING,
                "%s: MaxPorts reached: %u %s ports have become series, further ones are counted in "
@@ -186,15 +182,13 @@ bool ledger_listening(struct ledger *ledger, __u32 key, __u64 now) {
  * there is no such series.
  */
 static bool evict_weakest(struct ledger *ledger, __u64 bytes) {
+    const struct series *end = ledger->ports + ledger->ports_number;
     struct series *weakest = NULL;
 
-    for (__u32 i = 0; i < ledger->ports_number; i++) {
-        struct series *series = &ledger->ports[i];
-
+    for (struct series *series = ledger->ports; series < end; series++)
         if (may_end(series) && series->kind == DYNAMIC &&
             (!weakest || series->decayed_peak < weakest->decayed_peak))
             weakest = series;
-    }
     if (!weakest || bytes / 2 <= weakest->decayed_peak)
         return false;
     end_port(ledger, weakest);
@@ -246,7 +240,8 @@ void ledger_update(struct ledger *ledger, __u64 now) {
         /* Rises at once and falls by a quarter per read: a short pause must not cost a place. */
         series->decayed_peak = greater(bytes, series->decayed_peak - series->decayed_peak / 4);
         if (may_end(series) && series->kind != SELECTED &&
-            now - series->last_active >= ledger->policy.idle_timeout) {
+            (now - series->last_active >= ledger->policy.idle_timeout ||
+             (series->ending && series->kind == DYNAMIC))) {
             /* A port that has stopped listening and is still busy may return as a dynamic one. */
             end_port(ledger, series);
             series->kind = DYNAMIC;
@@ -270,6 +265,23 @@ void ledger_update(struct ledger *ledger, __u64 now) {
     }
 }
 
+void ledger_for_each_port(const struct ledger *ledger, ledger_port_fn *port, void *context) {
+    for (__u32 i = 0; i < ledger->ports_number; i++) {
+        const struct series *series = &ledger->ports[i];
+
+        if (series->active)
+            port(context, series->key,
+                 series->kind == DYNAMIC ? series->decayed_peak : LEDGER_BUSY_MAX);
+    }
+}
+
+void ledger_end(struct ledger *ledger, __u32 key) {
+    struct series *series = find_series(ledger, key);
+
+    if (series && series->active)
+        series->ending = true;
+}
+
 static void report_series(struct series *series, __u32 slot, ledger_report_fn *report,
                           void *context) {
     char name[SERIES_NAME_SIZE];
@@ -285,15 +297,16 @@ static void report_series(struct series *series, __u32 slot, ledger_report_fn *r
 }
 
 void ledger_report(struct ledger *ledger, ledger_report_fn *report, void *context) {
-    for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
-        report_series(&ledger->fixed[slot], slot, report, context);
+    for (__u32 i = 0; i < ledger->fixed_number; i++)
+        report_series(&ledger->fixed[ledger->fixed_used[i]], ledger->fixed_used[i], report,
+                      context);
     for (__u32 i = 0; i < ledger->ports_number; i++)
         report_series(&ledger->ports[i], PB_FIXED_SLOTS, report, context);
 }
 
 void ledger_suspend(struct ledger *ledger) {
-    for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
-        end_series(&ledger->fixed[slot]);
+    for (__u32 i = 0; i < ledger->fixed_number; i++)
+        end_series(&ledger->fixed[ledger->fixed_used[i]]);
     for (__u32 i = 0; i < ledger->ports_number; i++)
         end_series(&ledger->ports[i]);
 }

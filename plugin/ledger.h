@@ -10,7 +10,7 @@
  * One read is, in this order:
  *     ledger_select and ledger_listening for the ports concerned,
  *     ledger_account for every slot that counted something,
- *     ledger_update, [ledger_save], ledger_report
+ *     ledger_update, [ledger_save], ledger_report, [ledger_end]
  *
  * A series that becomes active reports its previous total at that read, 0 if it is new. What the
  * read brought is deferred to the next report: collectd computes no rate from the first value of a
@@ -61,8 +61,19 @@ bool ledger_listening(struct ledger *ledger, __u32 key, __u64 now);
 /* Ends idle series, and decides which dynamic ports become series; the rest goes to "other". */
 void ledger_update(struct ledger *ledger, __u64 now);
 
-/* Whether the port is a series of its own now. For slots_pick_victims; context is the ledger. */
-bool ledger_is_active(void *context, __u32 key);
+/*
+ * Called for each port that is a series of its own now. busy: how many bytes a read it has counted
+ * lately; LEDGER_BUSY_MAX: it is selected or listening. These are the arguments of slots_keep.
+ */
+#define LEDGER_BUSY_MAX (~0ull)
+typedef void ledger_port_fn(void *context, __u32 key, __u64 busy);
+void ledger_for_each_port(const struct ledger *ledger, ledger_port_fn *port, void *context);
+
+/*
+ * The series of a dynamic port ends with the next ledger_update, or with the first one after all
+ * that it has counted was reported. For slots_end_surplus. Others are not concerned.
+ */
+void ledger_end(struct ledger *ledger, __u32 key);
 
 /*
  * ledger_save writes the state with which another process continues: at most ledger_saved_size()

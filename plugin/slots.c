@@ -17,6 +17,12 @@ int slots_create(struct slots **out, struct pb_shared *shared, __u32 dynamic, __
     slots = calloc(1, sizeof(*slots) + end * sizeof(slots->slot[0]));
     if (!slots)
         return -ENOMEM;
+    slots->list = calloc(end, sizeof(slots->list[0]));
+    slots->ranks = calloc(dynamic + 1, sizeof(slots->ranks[0])); /* calloc(0) may return NULL */
+    if (!slots->list || !slots->ranks) {
+        slots_free(slots);
+        return -ENOMEM;
+    }
     slots->shared = shared;
     slots->dynamic_end = slots->used_end = PB_FIXED_SLOTS + dynamic;
     slots->end = end;
@@ -45,11 +51,11 @@ int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32
 }
 
 void slots_free(struct slots *slots) {
+    if (!slots)
+        return;
+    free(slots->list);
+    free(slots->ranks);
     free(slots);
-}
-
-__u32 slots_used(const struct slots *slots) {
-    return slots->used_end;
 }
 
 /* Points the table's entry for key at `slot`, and unlinks the slot that it pointed at. */
@@ -87,7 +93,6 @@ bool slots_reserve(struct slots *slots, __u32 key) {
             continue;
         slot->state = RESERVED;
         slot->key = key;
-        slot->bytes = 0;
         if (slots->used_end <= s)
             slots->used_end = s + 1;
         set_entry(slots, key, s);
@@ -130,37 +135,50 @@ void slots_quiesce(struct slots *slots, __u64 until) {
     }
 }
 
-void slots_account(struct slots *slots, const struct pb_counters *counters,
-                   slots_account_fn *account, void *context) {
-    for (__u32 s = 1; s < slots->used_end; s++) {
-        const struct pb_counters *now = &counters[s];
-        struct slot *slot = &slots->slot[s];
-        struct pb_counters delta = {
-            .rx_bytes = now->rx_bytes - slot->last.rx_bytes,
-            .rx_packets = now->rx_packets - slot->last.rx_packets,
-            .tx_bytes = now->tx_bytes - slot->last.tx_bytes,
-            .tx_packets = now->tx_packets - slot->last.tx_packets,
-        };
+void slots_find_on_ring(struct slots *slots) {
+    const struct pb_shared *shared = slots->shared;
 
-        slot->last = *now;
-        slot->delta_bytes = delta.rx_bytes + delta.tx_bytes;
-        if (slot->state == QUIESCENT)
-            slot->state = DRAINED;
-        /* A packet's bytes and its packet count may be seen one read apart. */
-        if (!slot->delta_bytes && !delta.rx_packets && !delta.tx_packets)
-            continue;
-        if (s >= PB_FIXED_SLOTS && (slot->state == LIVE || slot->state == VICTIM)) {
-            /* It counted, so it was in the table, and key_of was written before that. */
-            __u32 key = load_acquire(&slots->shared->key_of[s]);
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++)
+        slots->slot[s].on_ring = false;
+    for (__u64 position = __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE); position < shared->tail;
+         position++) { /* tail is written by user space only */
+        __u32 s = load_acquire(&shared->ring[position & (PB_RING - 1)]);
 
-            if (key != slot->key) {
-                slot->key = key;
-                slot->bytes = 0;
-            }
-        }
-        slot->bytes += slot->delta_bytes;
-        account(context, s, slot->key, slot->bytes, &delta);
+        if (s >= PB_FIXED_SLOTS && s < slots->dynamic_end)
+            slots->slot[s].on_ring = true;
     }
+}
+
+__u32 slots_list(struct slots *slots, bool last, const __u32 **list) {
+    slots->listed = 0;
+    for (__u32 s = 1; s < PB_FIXED_SLOTS; s++)
+        slots->list[slots->listed++] = s;
+    /*
+     * A slot on the ring was read on all interfaces before it was put there. If the classifier
+     * allocates it now, it keeps its owner until a later read has listed it: only what is not LIVE
+     * can lose it.
+     */
+    slots_find_on_ring(slots);
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++)
+        if (last || !slots->slot[s].on_ring || slots->slot[s].state != LIVE)
+            slots->list[slots->listed++] = s;
+    for (__u32 s = slots->dynamic_end; s < slots->used_end; s++)
+        if (slots->slot[s].state != FREE)
+            slots->list[slots->listed++] = s;
+    *list = slots->list;
+    return slots->listed;
+}
+
+void slots_keep(struct slots *slots, __u32 key, __u64 busy) {
+    __u32 s = load_acquire(&slots->shared->table[key]);
+    struct slot *slot = &slots->slot[s];
+
+    if (s < PB_FIXED_SLOTS || s >= slots->end)
+        return;
+    slot->key = key; /* maybe not known before: it can be allocated since the counters were read */
+    slot->kept = true;
+    if (__builtin_add_overflow(slot->busy, busy, &slot->busy))
+        slot->busy = SLOTS_BUSY_MAX;
 }
 
 void slots_recycle(struct slots *slots) {
@@ -171,7 +189,7 @@ void slots_recycle(struct slots *slots) {
         __u64 tail = shared->tail; /* written by user space only */
         __u32 *cell = &shared->ring[tail & (PB_RING - 1)];
 
-        if (slot->state != DRAINED)
+        if (slot->state != QUIESCENT)
             continue;
         if (s >= slots->dynamic_end) {
             slot->state = FREE;
@@ -184,10 +202,43 @@ void slots_recycle(struct slots *slots) {
         }
         slot->key = NO_KEY;
         slot->bytes = 0;
+        slot->generation++;
     }
 }
 
-/* Whether a dynamic slot is in the table, and still under the key of the last read. */
+static int by_busy(const void *a, const void *b) {
+    const struct rank *left = a, *right = b;
+
+    if (left->busy != right->busy)
+        return left->busy < right->busy ? -1 : 1;
+    return left->slot < right->slot ? -1 : 1;
+}
+
+void slots_end_surplus(struct slots *slots, void (*end)(void *context, __u32 key), void *context) {
+    __u32 limit = (slots->dynamic_end - PB_FIXED_SLOTS) * 3 / 4, kept = 0, number = 0;
+
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++) {
+        const struct slot *slot = &slots->slot[s];
+
+        if (slot->state != LIVE || !slot->kept)
+            continue;
+        kept++;
+        if (slot->busy != SLOTS_BUSY_MAX)
+            slots->ranks[number++] = (struct rank){.busy = slot->busy, .slot = s};
+    }
+    if (kept <= limit || number == 0)
+        return;
+    qsort(slots->ranks, number, sizeof(slots->ranks[0]), by_busy);
+    for (__u32 i = 0; i < number && i < kept - limit; i++) {
+        struct slot *slot = &slots->slot[slots->ranks[i].slot];
+
+        /* Now, while its bytes are known: with the same slot it would soon be a series again. */
+        slot->state = VICTIM;
+        end(context, slot->key);
+    }
+}
+
+/* Whether a dynamic slot is in the table, and still under the key that is known. */
 static bool is_linked(const struct slots *slots, __u32 s) {
     const struct slot *slot = &slots->slot[s];
 
@@ -195,9 +246,14 @@ static bool is_linked(const struct slots *slots, __u32 s) {
            load_acquire(&slots->shared->table[slot->key]) == s;
 }
 
-void slots_pick_victims(struct slots *slots, bool (*keep)(void *context, __u32 key),
-                        void *context) {
+/* The slots on the ring; the classifier may take some at any time. */
+static __u64 free_slots(const struct slots *slots) {
+    return slots->shared->tail - __atomic_load_n(&slots->shared->head, __ATOMIC_RELAXED);
+}
+
+static void pick_dynamic(struct slots *slots) {
     const struct pb_shared *shared = slots->shared;
+    bool pick_idle = free_slots(slots) * 2 < slots->dynamic_end - PB_FIXED_SLOTS;
     __u64 busy_bytes = 0;
     __u32 busy = 0;
 
@@ -205,32 +261,40 @@ void slots_pick_victims(struct slots *slots, bool (*keep)(void *context, __u32 k
         struct slot *slot = &slots->slot[s];
         __u32 key = load_acquire(&shared->key_of[s]);
 
-        if (slot->state == LIVE && slot->key != key && load_acquire(&shared->table[key]) == s) {
-            slot->key = key; /* allocated since the counters were read: not idle yet */
-            slot->bytes = 0;
-        } else if (is_linked(slots, s) && !keep(context, slot->key)) {
-            if (slot->delta_bytes == 0) {
-                slot->state = VICTIM;
-            } else {
+        if (slot->state == LIVE && slot->key == NO_KEY) {
+            if (load_acquire(&shared->table[key]) == s)
+                slot->key = key; /* allocated since the counters were read: not idle yet */
+        } else if (is_linked(slots, s) && !slot->kept) {
+            if (slot->delta_bytes) {
                 busy_bytes += slot->bytes;
                 busy++;
+            } else if (pick_idle) {
+                slot->state = VICTIM;
             }
         }
     }
-    for (__u32 s = slots->dynamic_end; s < slots->used_end; s++) {
-        struct slot *slot = &slots->slot[s];
-
-        if (slot->state == RESERVED && !keep(context, slot->key))
-            set_entry(slots, slot->key, default_slot(slots, slot->key));
-    }
-
-    if (!busy || __atomic_load_n(&shared->head, __ATOMIC_RELAXED) < shared->tail)
+    if (!busy || free_slots(slots))
         return;
     for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++) {
         struct slot *slot = &slots->slot[s];
 
-        if (is_linked(slots, s) && slot->delta_bytes && slot->bytes <= busy_bytes / busy &&
-            !keep(context, slot->key))
+        if (is_linked(slots, s) && !slot->kept && slot->delta_bytes &&
+            slot->bytes <= busy_bytes / busy)
             slot->state = VICTIM;
+    }
+}
+
+void slots_pick_victims(struct slots *slots) {
+    pick_dynamic(slots);
+    for (__u32 s = slots->dynamic_end; s < slots->used_end; s++) {
+        const struct slot *slot = &slots->slot[s];
+
+        if (slot->state == RESERVED && !slot->kept)
+            set_entry(slots, slot->key, default_slot(slots, slot->key));
+    }
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
+        slots->slot[s].kept = false;
+        slots->slot[s].busy = 0;
+        slots->slot[s].delta_bytes = 0;
     }
 }

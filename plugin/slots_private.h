@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What slots.c and slots_restore.c share; no other file includes it. */
+/* What slots.c, slots_restore.c and tally.c share; no other file includes it. */
 #ifndef PB_SLOTS_PRIVATE_H
 #define PB_SLOTS_PRIVATE_H
 
 #include "slots.h"
 
 /*
- * A dynamic slot: LIVE, VICTIM, UNLINKED, QUIESCENT, DRAINED, then LIVE again.
- * A slot for slots_reserve: FREE, RESERVED, UNLINKED, QUIESCENT, DRAINED, then FREE again.
+ * A dynamic slot: LIVE, VICTIM, UNLINKED, QUIESCENT, then LIVE again.
+ * A slot for slots_reserve: FREE, RESERVED, UNLINKED, QUIESCENT, then FREE again.
  */
 enum slot_state {
     LIVE,      /* on the ring or in the table; only the classifier knows which */
@@ -15,7 +15,6 @@ enum slot_state {
     RESERVED,  /* in the table, put there by slots_reserve */
     UNLINKED,  /* not in the table; a CPU that looked it up before may still count in it */
     QUIESCENT, /* unlinked, and no CPU counts in it any more */
-    DRAINED,   /* quiescent, and its counters were read after that */
     FREE,      /* available to slots_reserve */
 };
 
@@ -23,12 +22,25 @@ enum slot_state {
 
 /* Saved as it is: a change of struct or enum is one of the saved format. */
 struct slot {
-    struct pb_counters last; /* the counters at the last read */
-    __u64 bytes;             /* rx + tx since `key` got the slot */
-    __u64 delta_bytes;       /* rx + tx between the last two reads */
-    __u64 unlinked_at;       /* monotonic ns; 0: since the last slots_unlink */
-    __u32 key;               /* the owner at the last read, or when unlinked; NO_KEY: none known */
+    __u64 bytes;       /* rx + tx on all interfaces since `key` got the slot */
+    __u64 delta_bytes; /* of these, what was accounted since the last slots_pick_victims */
+    __u64 unlinked_at; /* monotonic ns; 0: since the last slots_unlink */
+    __u64 busy;        /* the sum of what slots_keep said; SLOTS_BUSY_MAX is the largest */
+    /*
+     * The owner; NO_KEY: none is known yet. While the slot is LIVE, the classifier may turn nobody
+     * into somebody at any time, and nothing else.
+     */
+    __u32 key;
+    __u32 generation; /* rises when the slot is recycled: a tally's bytes of another are void */
     enum slot_state state;
+    bool kept;    /* by slots_keep, since the last slots_pick_victims */
+    bool on_ring; /* as slots_find_on_ring found it */
+};
+
+/* For sorting slots by how busy they are. */
+struct rank {
+    __u64 busy;
+    __u32 slot;
 };
 
 struct slots {
@@ -37,6 +49,9 @@ struct slots {
     __u32 used_end;    /* slots from here on were never in the table */
     __u32 end;
     __u32 fold_first, fold_last; /* ports; first > last: none */
+    __u32 *list;                 /* the last slots_list; room for all */
+    __u32 listed;                /* its length */
+    struct rank *ranks;          /* work space with room for the dynamic slots */
     struct slot slot[];
 };
 
@@ -55,5 +70,12 @@ static inline __u32 default_slot(const struct slots *slots, __u32 key) {
 
 /* As slots_new, but leaves the shared memory as it is. All dynamic slots are LIVE, others FREE. */
 int slots_create(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 reserved);
+
+/*
+ * Sets on_ring of all dynamic slots. The classifier may allocate some of them meanwhile. It clears
+ * a cell only after it has written the table: a slot that is not found is in the table already, if
+ * the classifier has it, and one that is found may be there as well.
+ */
+void slots_find_on_ring(struct slots *slots);
 
 #endif

@@ -13,7 +13,7 @@
  *   leave the ring as it is.
  * - A cell that is 0 under the lock was emptied by another CPU: count in what table[key] says by
  *   now, or in "other".
- * - The counters of a slot are per CPU and plain: bytes first, then packets.
+ * - Each interface has a row of counters. They are per CPU and plain: bytes first, then packets.
  *
  * Accesses to shared memory are __atomic where the BPF program has volatile ones, for the thread
  * sanitizer. A mutex stands for the BPF spin lock.
@@ -28,14 +28,15 @@
 
 #include "tc_portbytes.h"
 
+#define SIMULATION_ROWS 4
 #define SIMULATION_CPUS 4
 
 struct simulation {
     struct pb_shared *shared;
     pthread_mutex_t lock;
-    unsigned cpus;
+    unsigned rows, cpus;
     __u32 slots;
-    struct pb_counters *counters[SIMULATION_CPUS]; /* per CPU, by slot */
+    struct pb_counters *counters[SIMULATION_ROWS][SIMULATION_CPUS]; /* by slot */
     __u32 *allocations; /* by slot: how often the ring gave it to a key; written under the lock */
 
     /* Called under the lock, between the store to key_of and the compare-and-swap of the table. */
@@ -43,28 +44,41 @@ struct simulation {
     void *context;
 };
 
-/* cpus: at most SIMULATION_CPUS. slots: of all kinds, slot 0 included. Aborts without memory. */
-static inline void simulation_new(struct simulation *simulation, unsigned cpus, __u32 slots) {
-    *simulation = (struct simulation){.cpus = cpus, .slots = slots};
+/*
+ * rows, cpus: at most SIMULATION_ROWS and SIMULATION_CPUS. slots: of all kinds, slot 0 included.
+ * Aborts without memory.
+ */
+static inline void simulation_new(struct simulation *simulation, unsigned rows, unsigned cpus,
+                                  __u32 slots) {
+    *simulation = (struct simulation){.rows = rows, .cpus = cpus, .slots = slots};
     pthread_mutex_init(&simulation->lock, NULL);
     simulation->shared = aligned_alloc(PB_LINE, sizeof(*simulation->shared));
     simulation->allocations = calloc(simulation->slots, sizeof(*simulation->allocations));
     if (!simulation->shared || !simulation->allocations)
         abort();
     memset(simulation->shared, 0, sizeof(*simulation->shared));
-    for (unsigned cpu = 0; cpu < cpus; cpu++) {
-        simulation->counters[cpu] = calloc(simulation->slots, sizeof(struct pb_counters));
-        if (!simulation->counters[cpu])
-            abort();
+    for (unsigned row = 0; row < rows; row++) {
+        for (unsigned cpu = 0; cpu < cpus; cpu++) {
+            simulation->counters[row][cpu] = calloc(slots, sizeof(struct pb_counters));
+            if (!simulation->counters[row][cpu])
+                abort();
+        }
     }
 }
 
 static inline void simulation_free(struct simulation *simulation) {
-    for (unsigned cpu = 0; cpu < simulation->cpus; cpu++)
-        free(simulation->counters[cpu]);
+    for (unsigned row = 0; row < simulation->rows; row++)
+        for (unsigned cpu = 0; cpu < simulation->cpus; cpu++)
+            free(simulation->counters[row][cpu]);
     free(simulation->allocations);
     free(simulation->shared);
     pthread_mutex_destroy(&simulation->lock);
+}
+
+/* An interface that comes has counters of its own, which are zero. */
+static inline void simulation_clear_row(struct simulation *simulation, unsigned row) {
+    for (unsigned cpu = 0; cpu < simulation->cpus; cpu++)
+        memset(simulation->counters[row][cpu], 0, simulation->slots * sizeof(struct pb_counters));
 }
 
 /* For a key without a slot: one from the ring, else "other". */
@@ -111,25 +125,28 @@ static inline void simulation_add(__u64 *counter, __u64 increment) {
                      __ATOMIC_RELEASE);
 }
 
-static inline void simulation_count(struct simulation *simulation, unsigned cpu, __u32 slot,
-                                    bool egress, __u64 bytes, __u64 packets) {
-    struct pb_counters *counter = &simulation->counters[cpu][slot];
+static inline void simulation_count(struct simulation *simulation, unsigned row, unsigned cpu,
+                                    __u32 slot, bool egress, __u64 bytes, __u64 packets) {
+    struct pb_counters *counter = &simulation->counters[row][cpu][slot];
 
     simulation_add(egress ? &counter->tx_bytes : &counter->rx_bytes, bytes);
     simulation_add(egress ? &counter->tx_packets : &counter->rx_packets, packets);
 }
 
-/* What user space reads: by slot, the sum over all CPUs. */
-static inline void simulation_read(const struct simulation *simulation, struct pb_counters *sums) {
-    memset(sums, 0, simulation->slots * sizeof(*sums));
-    for (unsigned cpu = 0; cpu < simulation->cpus; cpu++) {
-        for (__u32 slot = 0; slot < simulation->slots; slot++) {
-            const struct pb_counters *counter = &simulation->counters[cpu][slot];
+/* What user space reads: of each slot in list[] the sum over all CPUs, into sums[slot]. */
+static inline void simulation_read(const struct simulation *simulation, unsigned row,
+                                   const __u32 *list, __u32 number, struct pb_counters *sums) {
+    for (__u32 i = 0; i < number; i++) {
+        struct pb_counters *sum = &sums[list[i]];
 
-            sums[slot].rx_bytes += __atomic_load_n(&counter->rx_bytes, __ATOMIC_ACQUIRE);
-            sums[slot].rx_packets += __atomic_load_n(&counter->rx_packets, __ATOMIC_ACQUIRE);
-            sums[slot].tx_bytes += __atomic_load_n(&counter->tx_bytes, __ATOMIC_ACQUIRE);
-            sums[slot].tx_packets += __atomic_load_n(&counter->tx_packets, __ATOMIC_ACQUIRE);
+        *sum = (struct pb_counters){0};
+        for (unsigned cpu = 0; cpu < simulation->cpus; cpu++) {
+            const struct pb_counters *counter = &simulation->counters[row][cpu][list[i]];
+
+            sum->rx_bytes += __atomic_load_n(&counter->rx_bytes, __ATOMIC_ACQUIRE);
+            sum->rx_packets += __atomic_load_n(&counter->rx_packets, __ATOMIC_ACQUIRE);
+            sum->tx_bytes += __atomic_load_n(&counter->tx_bytes, __ATOMIC_ACQUIRE);
+            sum->tx_packets += __atomic_load_n(&counter->tx_packets, __ATOMIC_ACQUIRE);
         }
     }
 }

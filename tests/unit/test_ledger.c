@@ -3,12 +3,14 @@
  * The ledger: which series there are, that no total ever falls, and that all totals together are
  * what was accounted. Exact scenarios first, then random ones against a model.
  *
- * Links: plugin/ledger.c, plugin/series_name.c.
+ * Links: plugin/key_index.c, plugin/ledger.c, plugin/ledger_restore.c, plugin/series_name.c.
  */
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "capture.h"
+#include "key_index.h"
 #include "ledger.h"
 #include "random.h"
 #include "series_name.h"
@@ -94,6 +96,38 @@ static void account_port(__u32 key, __u64 bytes) {
     account(DYNAMIC_SLOT, key, bytes, bytes);
 }
 
+/* How busy a port is, as ledger_for_each_port says. */
+struct search {
+    __u32 key;
+    unsigned found;
+    __u64 busy;
+};
+
+static void on_port(void *context, __u32 key, __u64 busy) {
+    struct search *search = context;
+
+    if (key == search->key) {
+        search->found++;
+        search->busy = busy;
+    }
+}
+
+static bool is_active(__u32 key) {
+    struct search search = {.key = key};
+
+    ledger_for_each_port(fixture.ledger, on_port, &search);
+    if (search.found > 1)
+        abort();
+    return search.found;
+}
+
+static __u64 busy_of(__u32 key) {
+    struct search search = {.key = key};
+
+    ledger_for_each_port(fixture.ledger, on_port, &search);
+    return search.busy;
+}
+
 #define NOT_REPORTED UINT64_MAX
 
 /* The last reported total of a series in bytes, or NOT_REPORTED; another value if reported twice.
@@ -117,10 +151,8 @@ static void test_nothing(void) {
     begin(10000, 16);
     finish_read();
     is_u64(fixture.reports, 0, "a new ledger reports nothing");
-    ok(!ledger_is_active(fixture.ledger, TCP(80)), "no port is active");
-    ok(!ledger_is_active(fixture.ledger, PB_KEY_NONIP) &&
-           !ledger_is_active(fixture.ledger, PB_KEYS),
-       "nor is a key without a port");
+    ok(!is_active(TCP(80)), "no port is active");
+    ok(!is_active(PB_KEY_NONIP) && !is_active(PB_KEYS), "nor is a key without a port");
     end();
     ledger_free(NULL);
     ok(true, "ledger_free accepts NULL");
@@ -131,7 +163,7 @@ static void test_zero_first(void) {
     account_port(TCP(80), 1000);
     finish_read();
     is_u64(reported("tcp-80"), 0, "a new series first reports 0");
-    ok(ledger_is_active(fixture.ledger, TCP(80)), "its port is active");
+    ok(is_active(TCP(80)), "its port is active");
     finish_read();
     is_u64(reported("tcp-80"), 1000,
            "the next read reports what it counted, without new packets too");
@@ -208,7 +240,7 @@ static void test_min_bytes(void) {
     account_port(TCP(2), 10000);
     account_port(TCP(3), 10001);
     finish_read();
-    ok(reported("tcp-1") == NOT_REPORTED && !ledger_is_active(fixture.ledger, TCP(1)),
+    ok(reported("tcp-1") == NOT_REPORTED && !is_active(TCP(1)),
        "one byte below MinBytes: no series");
     is_u64(reported("tcp-2"), 0, "exactly MinBytes: a series");
     is_u64(reported("tcp-3"), 0, "more than MinBytes: a series");
@@ -310,8 +342,7 @@ static void test_limit(void) {
     ok(reported("tcp-2") == 0 && reported("tcp-4") == 0 && reported("tcp-5") == 0,
        "more ports than may become series: the busiest do");
     ok(reported("tcp-1") == NOT_REPORTED && reported("tcp-3") == NOT_REPORTED, "the others do not");
-    ok(ledger_is_active(fixture.ledger, TCP(5)) && !ledger_is_active(fixture.ledger, TCP(3)),
-       "and are not active");
+    ok(is_active(TCP(5)) && !is_active(TCP(3)), "and are not active");
     is_u64(captured.number, 1, "a warning is logged");
     ok(captured.priority[0] == LOG_WARNING && strstr(captured.line[0], "eth0") &&
            strstr(captured.line[0], "3 ") && strstr(captured.line[0], "Port") &&
@@ -385,7 +416,7 @@ static void test_suspend(void) {
     ledger_suspend(fixture.ledger);
     finish_read();
     is_u64(fixture.reports, 0, "a suspended ledger reports nothing");
-    ok(!ledger_is_active(fixture.ledger, TCP(80)), "and no port is active");
+    ok(!is_active(TCP(80)), "and no port is active");
 
     account_port(TCP(80), 3000);
     account(PB_SLOT_NONIP, PB_KEYS, 0, 103);
@@ -393,8 +424,7 @@ static void test_suspend(void) {
     ok(reported("tcp-80") == 5000 && reported("nonip") == 101,
        "when the interface returns, a series first reports its previous total");
     is_u64(reported("tcp-81"), NOT_REPORTED, "a series without traffic is not active again");
-    ok(ledger_is_active(fixture.ledger, TCP(80)) && !ledger_is_active(fixture.ledger, TCP(81)),
-       "only the port with traffic is active again");
+    ok(is_active(TCP(80)) && !is_active(TCP(81)), "only the port with traffic is active again");
     finish_read();
     ok(reported("tcp-80") == 8000 && reported("nonip") == 204, "then what it counted since");
 
@@ -447,7 +477,7 @@ static void listening(__u32 key) {
 static void test_selected(void) {
     begin(10000, 16);
     ok(ledger_select(fixture.ledger, TCP(443)), "a port can be selected");
-    ok(ledger_is_active(fixture.ledger, TCP(443)), "and is active at once");
+    ok(is_active(TCP(443)), "and is active at once");
     finish_read();
     is_u64(reported("tcp-443"), 0, "its series is there from the first read, at 0");
     is_u64(fixture.reports, 1, "and no other");
@@ -521,7 +551,7 @@ static void test_listening(void) {
     listening(TCP(22));
     finish_read();
     is_u64(reported("tcp-22"), 0, "a listening port is a series at once, at 0");
-    ok(ledger_is_active(fixture.ledger, TCP(22)), "and active");
+    ok(is_active(TCP(22)), "and active");
     for (int reads = 0; reads < 20; reads++) {
         listening(TCP(22));
         finish_read();
@@ -559,7 +589,7 @@ static void test_socket_closed(void) {
         reads++;
     } while (reported("tcp-22") != NOT_REPORTED && reads < 100);
     is_u64(reads, TIMEOUT / INTERVAL, "the series ends IdleTimeout after the socket was closed");
-    ok(!ledger_is_active(fixture.ledger, TCP(22)), "and its port is not active");
+    ok(!is_active(TCP(22)), "and its port is not active");
 
     listening(TCP(22));
     account_port(TCP(22), 103);
@@ -641,9 +671,8 @@ static void test_idle(void) {
         reads++;
     } while (reported("tcp-80") != NOT_REPORTED && reads < 100);
     is_u64(reads, TIMEOUT / INTERVAL, "a busy port ends IdleTimeout after its last packet");
-    ok(!ledger_is_active(fixture.ledger, TCP(80)), "and is not active");
-    ok(reported("tcp-81") == 20000 + TIMEOUT / INTERVAL &&
-           ledger_is_active(fixture.ledger, TCP(81)),
+    ok(!is_active(TCP(80)), "and is not active");
+    ok(reported("tcp-81") == 20000 + TIMEOUT / INTERVAL && is_active(TCP(81)),
        "one with a packet in each interval does not end");
     is_u64(reported("nonip"), 1, "buckets never end");
     account_port(TCP(80), 9999);
@@ -688,8 +717,7 @@ static void test_top(void) {
     finish_read();
     ok(reported("tcp-2") == 0 && reported("tcp-3") == 0 && reported("tcp-1") == NOT_REPORTED,
        "TopPorts 2: the two busiest of three ports are series");
-    ok(ledger_is_active(fixture.ledger, TCP(2)) && !ledger_is_active(fixture.ledger, TCP(1)),
-       "only they are active");
+    ok(is_active(TCP(2)) && !is_active(TCP(1)), "only they are active");
     account_port(TCP(2), 3000);
     account_port(TCP(3), 2000);
     finish_read();
@@ -707,8 +735,7 @@ static void test_top(void) {
     finish_read();
     ok(reported("tcp-4") == 0 && reported("tcp-3") == NOT_REPORTED && reported("tcp-2") == 12000,
        "a port more than twice as busy does");
-    ok(ledger_is_active(fixture.ledger, TCP(4)) && !ledger_is_active(fixture.ledger, TCP(3)),
-       "and is active instead");
+    ok(is_active(TCP(4)) && !is_active(TCP(3)), "and is active instead");
     finish_read();
     ok(reported("tcp-4") == 4002 && reported("tcp-other") == 1000 + 4000 + 2000,
        "what the weakest counted in that read is in other");
@@ -763,8 +790,7 @@ static void test_top_evicts_newcomer(void) {
     is_u64(reported("tcp-1"), 1000, "what it counted is reported, however busy another port is");
     account_port(TCP(2), 7000);
     finish_read();
-    ok(!ledger_is_active(fixture.ledger, TCP(1)) && reported("tcp-1") == NOT_REPORTED,
-       "then it is evicted");
+    ok(!is_active(TCP(1)) && reported("tcp-1") == NOT_REPORTED, "then it is evicted");
     finish_read();
     is_u64(reported("tcp-2"), 7000, "the other port continues");
     is_u64(reported("tcp-other"), 5000, "what that counted before is in other");
@@ -801,6 +827,185 @@ static void test_top_counts_busy_only(void) {
            reported("tcp-22") == 0,
        "and are never evicted");
     end();
+}
+
+/* ---- ended from outside ---- */
+
+static void test_busy(void) {
+    begin(0, 16);
+    ledger_select(fixture.ledger, TCP(443));
+    listening(TCP(22));
+    account_port(TCP(1), 1000);
+    account_port(TCP(2), 3000);
+    finish_read();
+    ok(busy_of(TCP(443)) == LEDGER_BUSY_MAX && busy_of(TCP(22)) == LEDGER_BUSY_MAX,
+       "selected and listening ports are busy in any case");
+    ok(busy_of(TCP(1)) == 1000 && busy_of(TCP(2)) == 3000, "others by what they counted");
+    finish_read();
+    ok(busy_of(TCP(2)) > 2000 && busy_of(TCP(2)) < 3000, "which falls slowly");
+    listening(TCP(2));
+    is_u64(busy_of(TCP(2)), LEDGER_BUSY_MAX, "one that listens is busy in any case at once");
+    end();
+}
+
+static void test_end(void) {
+    begin(0, 16);
+    account_port(TCP(1), 100);
+    account_port(TCP(2), 200);
+    finish_read();
+    finish_read();
+    finish_read();
+    account_port(TCP(1), 300);
+    update();
+    ledger_end(fixture.ledger, TCP(1));
+    report_all();
+    is_u64(reported("tcp-1"), 400, "a series that is to end reports what it has counted");
+    account_port(TCP(1), 500);
+    account_port(TCP(2), 600);
+    finish_read();
+    ok(reported("tcp-1") == NOT_REPORTED && !is_active(TCP(1)), "with the next read it ends");
+    is_u64(reported("tcp-2"), 800, "and no other does");
+    is_u64(reported("tcp-other"), 0, "what that read brought is in other");
+    finish_read();
+    is_u64(reported("tcp-other"), 500, "exactly");
+    ledger_end(fixture.ledger, TCP(1)); /* it has ended already */
+    finish_read();
+    account_port(TCP(1), 700);
+    finish_read();
+    is_u64(reported("tcp-1"), 400, "it can return, and continues with its total");
+    finish_read();
+    is_u64(reported("tcp-1"), 1100, "with what it counted then");
+    finish_read();
+    ok(is_active(TCP(1)), "and is not to end any more");
+    end();
+}
+
+static void test_end_unreported(void) {
+    begin(0, 16);
+    account_port(TCP(1), 100);
+    update();
+    ledger_end(fixture.ledger, TCP(1)); /* it has just begun */
+    report_all();
+    ok(reported("tcp-1") == 0, "a new series that is to end reports 0 first");
+    finish_read();
+    is_u64(reported("tcp-1"), 100, "then what it has counted");
+    finish_read();
+    is_u64(reported("tcp-1"), NOT_REPORTED, "then it ends");
+    end();
+}
+
+static void test_end_others(void) {
+    begin(0, 16);
+    ledger_select(fixture.ledger, TCP(443));
+    listening(TCP(22));
+    account_port(TCP(1), 100);
+    account_port(TCP(2), 100);
+    finish_read();
+    finish_read();
+    ledger_end(fixture.ledger, TCP(443));
+    ledger_end(fixture.ledger, TCP(22));
+    ledger_end(fixture.ledger, TCP(999));
+    ledger_end(fixture.ledger, TCP(2));
+    listening(TCP(2));
+    finish_read();
+    finish_read();
+    ok(is_active(TCP(443)) && is_active(TCP(22)), "selected and listening ports do not end");
+    ok(is_active(TCP(2)), "nor does one that listens by then");
+    ok(!is_active(TCP(999)), "one without a series is not concerned");
+    end();
+}
+
+/* ---- what is saved, and memory ---- */
+
+static void test_restore(void) {
+    static const struct ledger_policy policy = {.max_series = 3, .idle_timeout = NEVER};
+    void *saved = malloc(ledger_saved_size(&policy, 1));
+    struct ledger *restored;
+
+    begin_policy(policy);
+    account(PB_SLOT_NONIP, 0, 0, 100);
+    account(PB_SLOT_IP(1), 0, 0, 200);
+    for (__u32 port = 1; port <= 5; port++)
+        account_port(TCP(port), 1000 * port);
+    finish_read();
+    account_port(TCP(5), 7);
+    update();
+    ledger_save(fixture.ledger, saved);
+    if (ledger_new(&restored, "eth0", &policy) || ledger_restore(restored, saved))
+        abort();
+    ledger_free(fixture.ledger);
+    fixture.ledger = restored;
+    finish_read();
+    finish_read();
+    ok(fixture.reports == 6 && reported("nonip") == 100 && reported("ip-icmp") == 200,
+       "a restored ledger has the fixed series");
+    ok(reported("tcp-5") == 5007 && reported("tcp-4") == 4000 && reported("tcp-3") == 3000 &&
+           reported("tcp-other") == 3000,
+       "and those of ports");
+    account_port(TCP(5), 1);
+    account_port(TCP(1), 1000);
+    account(PB_SLOT_IP(1), 0, 0, 1);
+    account(PB_SLOT_IP(2), 0, 0, 3);
+    finish_read();
+    finish_read();
+    ok(reported("tcp-5") == 5008 && reported("ip-icmp") == 201 && reported("ip-igmp") == 3 &&
+           reported("tcp-other") == 4000 && fixture.reports == 7,
+       "which continue, within the limits");
+    end();
+    free(saved);
+}
+
+static long resident_bytes(void) {
+    FILE *file = fopen("/proc/self/statm", "r");
+    long size, resident = 0;
+
+    if (!file || fscanf(file, "%ld %ld", &size, &resident) != 2)
+        abort();
+    fclose(file);
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
+#define MANY 200
+
+static void test_memory(void) {
+    static struct ledger *ledgers[MANY];
+    long before;
+
+    begin(0, 16);
+    before = resident_bytes();
+    for (unsigned i = 0; i < MANY; i++) {
+        const struct pb_counters delta = {.rx_bytes = 100, .rx_packets = 1};
+
+        if (ledger_new(&ledgers[i], "eth0", &(struct ledger_policy){.max_series = 512}))
+            abort();
+        ledger_account(ledgers[i], PB_SLOT_OTHER(PB_TCP), PB_KEYS, 0, &delta);
+        ledger_account(ledgers[i], DYNAMIC_SLOT, TCP(i), 100, &delta);
+        ledger_update(ledgers[i], 1);
+        fixture.reports = 0;
+        ledger_report(ledgers[i], on_report, &fixture);
+        ledger_suspend(ledgers[i]);
+    }
+    ok(resident_bytes() - before < MANY * 16384l,
+       "a ledger takes memory for the series that it has only");
+    diag("%ld bytes each", (resident_bytes() - before) / MANY);
+    for (unsigned i = 0; i < MANY; i++)
+        ledger_free(ledgers[i]);
+    end();
+}
+
+static void test_key_index(void) {
+    struct key_index index = {0};
+    unsigned wrong = 0;
+
+    for (__u32 key = 0; key < PB_PORT_KEYS; key += 3)
+        wrong += key_index_get(&index, key) != 0 || key_index_add(&index, key, key + 1) != 0;
+    for (__u32 key = 0; key < PB_PORT_KEYS; key++)
+        wrong += key_index_get(&index, key) != (key % 3 ? 0 : key + 1);
+    is_u64(wrong, 0, "an index by key has exactly what was added, for a third of all ports");
+    ok(index.used == PB_PORT_KEYS / 3 && 1u << index.bits < 4 * index.used,
+       "and its size grows with it");
+    key_index_clear(&index);
+    is_u64(key_index_get(&index, 0), 0, "it can be cleared");
 }
 
 /* ---- any sequence, against a model ---- */
@@ -966,8 +1171,7 @@ static void check_all(struct result *result, struct life *life) {
         snprintf(name, sizeof(name), "%s-%u", transports[key / PB_PORTS], key % PB_PORTS);
         reports +=
             check_series(result, &life->model.port[port], name, &life->last_port[port], &sum);
-        result->active_wrong +=
-            ledger_is_active(fixture.ledger, key) != life->model.port[port].active;
+        result->active_wrong += is_active(key) != life->model.port[port].active;
     }
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++) {
         series_name(name, slot, PB_KEYS);
@@ -1124,7 +1328,8 @@ static void test_random(void) {
         is_u64(result.extra, 0, "%s: no other does, and none twice", what);
         is_u64(result.wrong, 0, "%s: each total is exact, deferred amounts one report later", what);
         is_u64(result.falls, 0, "%s: no total ever falls", what);
-        is_u64(result.active_wrong, 0, "%s: ledger_is_active is right for every port", what);
+        is_u64(result.active_wrong, 0, "%s: ledger_for_each_port has exactly the active ones",
+               what);
         is_u64(result.total_wrong, 0,
                "%s: at each read, reported and deferred amounts are what was accounted", what);
         is_u64(result.end_wrong, 0, "%s: at the end, what was reported is what was accounted",
@@ -1161,6 +1366,8 @@ static void test_random_coming_and_going(void) {
             bool quiet = n % 5 >= 3; /* two reads without packets: all is reported after them */
             unsigned active = 0;
 
+            if (random_once_in(&random, 4))
+                ledger_end(fixture.ledger, PB_KEY(PB_TCP, random_below(&random, MODEL_PORTS)));
             if (!quiet && random_once_in(&random, 5))
                 ledger_listening(fixture.ledger, PB_KEY(PB_UDP, random_below(&random, 5)),
                                  fixture.now);
@@ -1187,7 +1394,7 @@ static void test_random_coming_and_going(void) {
                 last[known] = fixture.report[i];
             }
             for (__u32 port = 10; port < MODEL_PORTS; port++)
-                active += ledger_is_active(fixture.ledger, PB_KEY(PB_TCP, port));
+                active += is_active(PB_KEY(PB_TCP, port));
             over_top += top && active > top;
             ended += series > fixture.reports;
             if (n % 5 == 4) {
@@ -1242,6 +1449,13 @@ int main(void) {
     test_top_evicts_newcomer();
     test_top_and_limit();
     test_top_counts_busy_only();
+    test_busy();
+    test_end();
+    test_end_unreported();
+    test_end_others();
+    test_restore();
+    test_memory();
+    test_key_index();
     test_random();
     test_random_coming_and_going();
     return tap_end();

@@ -86,26 +86,45 @@ static void memory_returns(void) {
 static void test_slots(void) {
     static struct pb_shared shared;
     struct slots *const unchanged = (struct slots *)&shared, *slots = unchanged;
-    int error;
+    struct tally *const no_tally = (struct tally *)&shared, *tally = no_tally;
+    int allocations = 0, error, wrong = 0;
 
+    do {
+        memory_ends_after(allocations++);
+        error = slots_new(&slots, &shared, 16, 4);
+        memory_returns();
+        wrong += failed && (error != -ENOMEM || slots != unchanged || shared.tail != 0);
+    } while (failed);
+    ok(wrong == 0 && allocations > 2,
+       "slots_new, whichever allocation fails: -ENOMEM, the output and the ring unchanged");
     memory_ends_after(0);
-    error = slots_new(&slots, &shared, 16, 4);
+    error = tally_new(&tally, slots);
     memory_returns();
-    ok(error == -ENOMEM && slots == unchanged, "slots_new: -ENOMEM, the output unchanged");
-    is_u64(shared.tail, 0, "and nothing is on the ring");
+    ok(error == -ENOMEM && tally == no_tally, "tally_new: -ENOMEM, the output unchanged");
+    slots_free(slots);
+}
+
+static void on_port(void *context, __u32 key, __u64 busy) {
+    (void)key;
+    (void)busy;
+    ++*(unsigned *)context;
 }
 
 static void test_restore(void) {
     static const struct ledger_policy policy = {.max_series = 2, .idle_timeout = ~0ull};
     static struct pb_shared shared;
     struct slots *const unchanged = (struct slots *)&shared, *restored = unchanged, *slots;
+    struct tally *const no_tally = (struct tally *)&shared, *restored_tally = no_tally, *tally;
     void *saved_slots = malloc(slots_saved_size(16, 4));
+    void *saved_tally = malloc(tally_saved_size(16, 4));
     void *saved_ledger = malloc(ledger_saved_size(&policy, 1));
     struct ledger *ledger, *empty;
-    int error;
+    unsigned active = 0;
+    int allocations = 0, error, wrong = 0;
 
-    if (!saved_slots || !saved_ledger || slots_new(&slots, &shared, 16, 4) ||
-        ledger_new(&ledger, "eth0", &policy) || ledger_new(&empty, "eth0", &policy))
+    if (!saved_slots || !saved_tally || !saved_ledger || slots_new(&slots, &shared, 16, 4) ||
+        tally_new(&tally, slots) || ledger_new(&ledger, "eth0", &policy) ||
+        ledger_new(&empty, "eth0", &policy))
         abort();
     slots_save(slots, saved_slots);
     memory_ends_after(0);
@@ -113,17 +132,31 @@ static void test_restore(void) {
     memory_returns();
     ok(error == -ENOMEM && restored == unchanged, "slots_restore: -ENOMEM, the output unchanged");
 
+    tally_save(tally, saved_tally);
+    memory_ends_after(0);
+    error = tally_restore(&restored_tally, slots, saved_tally);
+    memory_returns();
+    ok(error == -ENOMEM && restored_tally == no_tally,
+       "tally_restore: -ENOMEM, the output unchanged");
+
     ledger_select(ledger, PB_KEY(PB_TCP, 443));
     ledger_save(ledger, saved_ledger);
-    memory_ends_after(0);
-    error = ledger_restore(empty, saved_ledger);
-    memory_returns();
-    ok(error == -ENOMEM && !ledger_is_active(empty, PB_KEY(PB_TCP, 443)),
-       "ledger_restore: -ENOMEM, the ledger unchanged");
+    do {
+        memory_ends_after(allocations++);
+        error = ledger_restore(empty, saved_ledger);
+        memory_returns();
+        active = 0;
+        ledger_for_each_port(empty, on_port, &active);
+        wrong += failed && (error != -ENOMEM || active != 0);
+    } while (failed);
+    ok(wrong == 0 && allocations > 2 && active == 1,
+       "ledger_restore, whichever allocation fails: -ENOMEM, the ledger unchanged");
+    tally_free(tally);
     slots_free(slots);
     ledger_free(ledger);
     ledger_free(empty);
     free(saved_slots);
+    free(saved_tally);
     free(saved_ledger);
 }
 
@@ -234,8 +267,7 @@ static void test_ledger(void) {
         memory_returns();
         wrong += failed && (error != -ENOMEM || ledger != unchanged);
     } while (failed);
-    ok(wrong == 0 && allocations > 2,
-       "ledger_new, whichever allocation fails: -ENOMEM, the output unchanged");
+    ok(wrong == 0 && allocations > 1, "ledger_new without memory: -ENOMEM, the output unchanged");
     ledger_free(ledger);
 
     wrong = 0;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * State that outlives its process. First snapshot.c alone. Then processes that read, account and
- * report as the plugin does, while a simulated classifier counts: each is killed at any point and
- * the next one continues. No packet may be lost or counted twice, and no total may fall.
+ * report as the plugin does, while a simulated classifier counts on several interfaces: each is
+ * killed at any point and the next one continues. No packet may be lost or counted twice, and no
+ * total may fall. test_slots_stress.c has kills between any two steps, without the ledger.
  *
  * By hand: "test_snapshot kills=N".
  *
  * Links: plugin/ledger.c, plugin/ledger_restore.c, plugin/series_name.c, plugin/slots.c,
- * plugin/slots_restore.c, plugin/snapshot.c. Needs -pthread.
+ * plugin/slots_restore.c, plugin/snapshot.c, plugin/tally.c. Needs -pthread.
  */
 #include <signal.h>
 #include <stdint.h>
@@ -62,6 +63,7 @@ static void test_snapshot(void) {
 
 /* ---- killed at any point ---- */
 
+#define INTERFACES 3
 #define PORTS      40 /* UDP ports, from FIRST_PORT on */
 #define FIRST_PORT 1000
 #define DYNAMIC    8
@@ -73,13 +75,13 @@ static void test_snapshot(void) {
 /* What the processes share, as on bpffs, and what the test records. */
 static struct world {
     struct pb_shared shared;
-    struct pb_counters counters[CPUS][SLOTS];
-    struct pb_counters sent[CPUS][PORTS];
+    struct pb_counters counters[INTERFACES][CPUS][SLOTS];
+    struct pb_counters sent[INTERFACES][CPUS][PORTS];
     __u64 finished[CPUS]; /* packets that a CPU has counted; UINT64_MAX: it has stopped */
     bool stop;            /* tells the CPUs to stop */
-    struct pb_counters reported[SERIES];
+    struct pb_counters reported[INTERFACES][SERIES];
     __u32 falls, reads, unknown;
-    __u64 memory[]; /* snapshot.h's */
+    __u64 memory[]; /* snapshot.h's: the slots', then each interface's */
 } * world;
 
 static struct simulation simulation;
@@ -103,11 +105,12 @@ static void *run_cpu(void *argument) {
         /* Few ports at a time, others later: slots are allocated and become idle. */
         __u32 port = (random_below(&random, 6) + world->finished[number] / 20000 * 3) % PORTS;
         __u32 slot = simulation_lookup(&simulation, PB_KEY(PB_UDP, FIRST_PORT + port));
-        struct pb_counters *sent = &world->sent[number][port];
+        unsigned interface = random_below(&random, INTERFACES);
+        struct pb_counters *sent = &world->sent[interface][number][port];
 
         if (random_once_in(&random, 64))
             sched_yield();
-        simulation_count(&simulation, number, slot, port & 1, 100, 1);
+        simulation_count(&simulation, interface, number, slot, port & 1, 100, 1);
         simulation_add(port & 1 ? &sent->tx_bytes : &sent->rx_bytes, 100);
         simulation_add(port & 1 ? &sent->tx_packets : &sent->rx_packets, 1);
         __atomic_store_n(&world->finished[number], world->finished[number] + 1, __ATOMIC_SEQ_CST);
@@ -131,7 +134,6 @@ static void on_report(void *context, const char *instance, const struct pb_count
     char name[SERIES_NAME_SIZE];
     struct pb_counters *before;
 
-    (void)context;
     if (sscanf(instance, "udp-%u", &port) == 1 && port >= FIRST_PORT && port < FIRST_PORT + PORTS)
         index = PB_FIXED_SLOTS + port - FIRST_PORT;
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS && index == SERIES; slot++) {
@@ -143,71 +145,163 @@ static void on_report(void *context, const char *instance, const struct pb_count
         world->unknown++;
         return;
     }
-    before = &world->reported[index];
+    before = &world->reported[*(const unsigned *)context][index];
     world->falls += total->rx_bytes < before->rx_bytes || total->rx_packets < before->rx_packets ||
                     total->tx_bytes < before->tx_bytes || total->tx_packets < before->tx_packets;
     *before = *total;
 }
 
+static size_t slots_memory(void) {
+    return snapshot_size(slots_saved_size(DYNAMIC, RESERVED));
+}
+
+/* The tally, then the ledger. */
+static size_t interface_memory(void) {
+    return snapshot_size(tally_saved_size(DYNAMIC, RESERVED) + ledger_saved_size(&policy, 2));
+}
+
+static void *memory_of(unsigned interface) {
+    return (char *)world->memory + slots_memory() + interface * interface_memory();
+}
+
+struct interface {
+    unsigned number;
+    struct tally *tally;
+    struct ledger *ledger;
+};
+
+/* What one process has. */
+struct process {
+    struct slots *slots;
+    struct interface interface[INTERFACES];
+    __u64 time; /* in microseconds */
+};
+
+static void save_interface(const struct interface *interface) {
+    void *memory = memory_of(interface->number);
+    char *state = snapshot_begin(memory, interface_memory());
+
+    tally_save(interface->tally, state);
+    ledger_save(interface->ledger, state + tally_saved_size(DYNAMIC, RESERVED));
+    step();
+    snapshot_commit(memory, interface_memory(), 1);
+    step();
+}
+
+static void save_slots(const struct process *process) {
+    slots_save(process->slots, snapshot_begin(world->memory, slots_memory()));
+    step();
+    snapshot_commit(world->memory, slots_memory(), 1);
+    step();
+}
+
+/* Continues with what is saved; the first process begins. */
+static void begin_process(struct process *process) {
+    const void *saved = snapshot_latest(world->memory, slots_memory(), 1);
+
+    if (saved ? slots_restore(&process->slots, &world->shared, DYNAMIC, RESERVED, saved)
+              : slots_new(&process->slots, &world->shared, DYNAMIC, RESERVED))
+        _exit(2);
+    for (unsigned i = 0; i < INTERFACES; i++) {
+        struct interface *interface = &process->interface[i];
+        const char *state = snapshot_latest(memory_of(i), interface_memory(), 1);
+
+        interface->number = i;
+        if (ledger_new(&interface->ledger, "test", &policy))
+            _exit(2);
+        if (state
+                ? tally_restore(&interface->tally, process->slots, state) ||
+                      ledger_restore(interface->ledger, state + tally_saved_size(DYNAMIC, RESERVED))
+                : tally_new(&interface->tally, process->slots))
+            _exit(2);
+        if (!state)
+            save_interface(interface);
+    }
+    if (!saved)
+        save_slots(process);
+}
+
+static void keep(void *context, __u32 key, __u64 busy) {
+    slots_keep(((struct process *)context)->slots, key, busy);
+}
+
+static void end(void *context, __u32 key) {
+    struct process *process = context;
+
+    for (unsigned i = 0; i < INTERFACES; i++)
+        ledger_end(process->interface[i].ledger, key);
+}
+
+static void read_interface(struct process *process, struct interface *interface, const __u32 *list,
+                           __u32 listed) {
+    static struct pb_counters sums[SLOTS];
+
+    simulation_read(&simulation, interface->number, list, listed, sums);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    step();
+    slots_account(process->slots, interface->tally, sums, ledger_account, interface->ledger);
+    ledger_update(interface->ledger, process->time);
+    step();
+    save_interface(interface);
+    ledger_for_each_port(interface->ledger, keep, process);
+}
+
+static void run_read(struct process *process, __u32 generation) {
+    struct timespec now;
+    const __u32 *list;
+    __u32 listed;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    process->time = now.tv_sec * 1000000ull + now.tv_nsec / 1000;
+    if (slots_unlink(process->slots, process->time)) {
+        grace_period();
+        slots_quiesce(process->slots, process->time);
+    }
+    step();
+    for (__u32 port = 5; port < 8; port++) {
+        __u32 key = PB_KEY(PB_UDP, FIRST_PORT + port);
+
+        /* On one of the interfaces only. */
+        if ((generation / 3 + port) % 2 &&
+            ledger_listening(process->interface[port % INTERFACES].ledger, key, process->time))
+            slots_reserve(process->slots, key);
+    }
+    step();
+    listed = slots_list(process->slots, false, &list);
+    for (unsigned i = 0; i < INTERFACES; i++)
+        read_interface(process, &process->interface[i], list, listed);
+    save_slots(process);
+    slots_recycle(process->slots);
+    step();
+    slots_end_surplus(process->slots, end, process);
+    slots_pick_victims(process->slots);
+    step();
+    for (unsigned i = 0; i < INTERFACES; i++) {
+        ledger_report(process->interface[i].ledger, on_report, &process->interface[i].number);
+        step();
+    }
+    __atomic_add_fetch(&world->reads, 1, __ATOMIC_RELAXED);
+}
+
 /* One process: continues where the previous one was killed, and reads until it is killed. */
 static void run_process(__u32 generation, unsigned reads) {
-    size_t size =
-        snapshot_size(slots_saved_size(DYNAMIC, RESERVED) + ledger_saved_size(&policy, 2));
-    const char *saved = snapshot_latest(world->memory, size, 1);
-    static struct pb_counters sums[SLOTS];
-    struct ledger *ledger;
-    struct slots *slots;
-    char *state;
+    struct process process;
 
-    if (ledger_new(&ledger, "test", &policy))
-        _exit(2);
-    if (saved ? slots_restore(&slots, &world->shared, DYNAMIC, RESERVED, saved) ||
-                    ledger_restore(ledger, saved + slots_saved_size(DYNAMIC, RESERVED))
-              : slots_new(&slots, &world->shared, DYNAMIC, RESERVED))
-        _exit(2);
+    begin_process(&process);
     /* Never the range of the previous process. */
-    slots_fold(slots, FIRST_PORT + 30, FIRST_PORT + 30 + generation % 10);
+    slots_fold(process.slots, FIRST_PORT + 30, FIRST_PORT + 30 + generation % 10);
     for (__u32 port = 0; port < 2; port++) {
-        slots_reserve(slots, PB_KEY(PB_UDP, FIRST_PORT + port));
-        ledger_select(ledger, PB_KEY(PB_UDP, FIRST_PORT + port));
+        slots_reserve(process.slots, PB_KEY(PB_UDP, FIRST_PORT + port));
+        for (unsigned i = 0; i < INTERFACES; i++)
+            ledger_select(process.interface[i].ledger, PB_KEY(PB_UDP, FIRST_PORT + port));
     }
-    for (unsigned read = 1; read <= reads; read++) {
-        struct timespec now;
-        __u64 time;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        time = now.tv_sec * 1000000ull + now.tv_nsec / 1000; /* in microseconds */
-        if (slots_unlink(slots, time)) {
-            grace_period();
-            slots_quiesce(slots, time);
-        }
-        step();
-        for (__u32 port = 5; port < 8; port++) {
-            __u32 key = PB_KEY(PB_UDP, FIRST_PORT + port);
-
-            if ((generation / 3 + port) % 2 && ledger_listening(ledger, key, time))
-                slots_reserve(slots, key);
-        }
-        step();
-        simulation_read(&simulation, sums);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        slots_account(slots, sums, ledger_account, ledger);
-        ledger_update(ledger, time);
-        step();
-        state = snapshot_begin(world->memory, size);
-        slots_save(slots, state);
-        ledger_save(ledger, state + slots_saved_size(DYNAMIC, RESERVED));
-        step();
-        snapshot_commit(world->memory, size, 1);
-        step();
-        slots_recycle(slots);
-        slots_pick_victims(slots, ledger_is_active, ledger);
-        step();
-        ledger_report(ledger, on_report, NULL);
-        __atomic_add_fetch(&world->reads, 1, __ATOMIC_RELAXED);
+    for (unsigned read = 1; read <= reads; read++)
+        run_read(&process, generation);
+    for (unsigned i = 0; i < INTERFACES; i++) {
+        tally_free(process.interface[i].tally);
+        ledger_free(process.interface[i].ledger);
     }
-    slots_free(slots);
-    ledger_free(ledger);
+    slots_free(process.slots);
 }
 
 static pid_t start_process(__u32 generation, unsigned reads, __u32 steps_left) {
@@ -223,12 +317,6 @@ static pid_t start_process(__u32 generation, unsigned reads, __u32 steps_left) {
 
 /* ---- points that a random kill seldom hits ---- */
 
-static bool keep_none(void *context, __u32 key) {
-    (void)context;
-    (void)key;
-    return false;
-}
-
 static void ignore(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
                    const struct pb_counters *delta) {
     (void)context;
@@ -239,13 +327,16 @@ static void ignore(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
 }
 
 /* One read of what the simulated classifier has counted, up to slots_save. */
-static void read_slots(struct slots *slots, __u64 now) {
+static void read_slots(struct slots *slots, struct tally *tally, __u64 now) {
     static struct pb_counters sums[SLOTS];
+    const __u32 *list;
+    __u32 listed;
 
     slots_unlink(slots, now);
     slots_quiesce(slots, now);
-    simulation_read(&simulation, sums);
-    slots_account(slots, sums, ignore, NULL);
+    listed = slots_list(slots, false, &list);
+    simulation_read(&simulation, 0, list, listed, sums);
+    slots_account(slots, tally, sums, ignore, NULL);
 }
 
 /* Killed between filling a cell and advancing tail. popped: the classifier has the slot already. */
@@ -254,17 +345,19 @@ static void test_interrupted_recycle(bool popped) {
     char *saved = malloc(slots_saved_size(1, 0));
     struct pb_shared *shared;
     struct slots *slots;
+    struct tally *tally;
 
-    simulation_new(&simulation, 1, PB_FIXED_SLOTS + 1);
+    simulation_new(&simulation, 1, 1, PB_FIXED_SLOTS + 1);
     shared = simulation.shared;
     slots_new(&slots, shared, 1, 0);
+    tally_new(&tally, slots);
     slot = simulation_lookup(&simulation, key);
-    simulation_count(&simulation, 0, slot, false, 100, 1);
+    simulation_count(&simulation, 0, 0, slot, false, 100, 1);
     for (__u64 now = 1; now <= 4; now++) { /* counted, idle, victim, unlinked */
-        read_slots(slots, now);
+        read_slots(slots, tally, now);
         slots_save(slots, saved);
         slots_recycle(slots);
-        slots_pick_victims(slots, keep_none, NULL);
+        slots_pick_victims(slots);
     }
     ok(shared->tail == 2 && shared->ring[1] == slot, "an idle slot is on the ring again");
     if (popped)
@@ -276,6 +369,23 @@ static void test_interrupted_recycle(bool popped) {
            popped ? ", even if the slot is allocated already" : "");
     again = simulation_lookup(&simulation, next);
     ok(again == slot && shared->head == 2 && !shared->ring[1], "the next port has the slot");
+    tally_free(tally);
+    slots_free(slots);
+    simulation_free(&simulation);
+    free(saved);
+}
+
+/* The cell at tail is full because the ring is. */
+static void test_full_ring(void) {
+    char *saved = malloc(slots_saved_size(PB_DYNAMIC_MAX, 0));
+    struct slots *slots;
+
+    simulation_new(&simulation, 1, 1, slots_total(PB_DYNAMIC_MAX, 0));
+    slots_new(&slots, simulation.shared, PB_DYNAMIC_MAX, 0);
+    slots_save(slots, saved);
+    slots_free(slots);
+    slots_restore(&slots, simulation.shared, PB_DYNAMIC_MAX, 0, saved);
+    is_u64(simulation.shared->tail, PB_RING, "a full ring is no interrupted push");
     slots_free(slots);
     simulation_free(&simulation);
     free(saved);
@@ -286,24 +396,27 @@ static void test_recycled_reserved_slot(void) {
     __u32 key = PB_KEY(PB_TCP, 80), next = PB_KEY(PB_TCP, 81);
     char *saved = malloc(slots_saved_size(0, 1));
     struct slots *slots;
+    struct tally *tally;
 
-    simulation_new(&simulation, 1, PB_FIXED_SLOTS + 1);
+    simulation_new(&simulation, 1, 1, PB_FIXED_SLOTS + 1);
     slots_new(&slots, simulation.shared, 0, 1);
+    tally_new(&tally, slots);
     slots_reserve(slots, key);
-    read_slots(slots, 1);
+    read_slots(slots, tally, 1);
     slots_save(slots, saved);
-    slots_pick_victims(slots, keep_none, NULL);
+    slots_pick_victims(slots);
     slots_free(slots);
     slots_restore(&slots, simulation.shared, 0, 1, saved);
     ok(!slots_reserve(slots, next),
        "a reserved slot that was unlinked after the save is not available yet");
-    read_slots(slots, 2);
+    read_slots(slots, tally, 2);
     slots_recycle(slots);
     ok(slots_reserve(slots, next), "it is after a grace period and a read");
     slots_free(slots);
     slots_restore(&slots, simulation.shared, 0, 1, saved);
     ok(slots_reserve(slots, next) && !slots_reserve(slots, key),
        "one that was reserved after the save belongs to the port that the table says");
+    tally_free(tally);
     slots_free(slots);
     simulation_free(&simulation);
     free(saved);
@@ -315,7 +428,7 @@ static void test_interrupted_fold(void) {
     struct slots *slots;
     __u32 wrong = 0;
 
-    simulation_new(&simulation, 1, PB_FIXED_SLOTS + 1);
+    simulation_new(&simulation, 1, 1, PB_FIXED_SLOTS + 1);
     slots_new(&slots, simulation.shared, 1, 0);
     slots_fold(slots, 100, 199);
     slots_save(slots, saved);
@@ -363,14 +476,13 @@ static bool all_in_place(void) {
 }
 
 static void test_kills(void) {
-    size_t memory =
-        snapshot_size(slots_saved_size(DYNAMIC, RESERVED) + ledger_saved_size(&policy, 2));
+    size_t memory = slots_memory() + INTERFACES * interface_memory();
     static unsigned numbers[CPUS] = {0, 1};
     struct pb_counters sent = {0}, reported = {0};
     struct random random = {1};
     pthread_t threads[CPUS];
     unsigned failed = 0;
-    __u32 wrong = 0;
+    __u32 wrong = 0, different = 0;
     int status;
 
     world = mmap(NULL, sizeof(*world) + memory, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -378,12 +490,14 @@ static void test_kills(void) {
     if (world == MAP_FAILED)
         abort();
     /* The simulated classifier, in memory that the processes share. */
-    simulation_new(&simulation, CPUS, SLOTS);
+    simulation_new(&simulation, INTERFACES, CPUS, SLOTS);
     free(simulation.shared);
     simulation.shared = &world->shared;
-    for (unsigned c = 0; c < CPUS; c++) {
-        free(simulation.counters[c]);
-        simulation.counters[c] = world->counters[c];
+    for (unsigned i = 0; i < INTERFACES; i++) {
+        for (unsigned c = 0; c < CPUS; c++) {
+            free(simulation.counters[i][c]);
+            simulation.counters[i][c] = world->counters[i][c];
+        }
     }
     for (unsigned c = 0; c < CPUS; c++)
         pthread_create(&threads[c], NULL, run_cpu, &numbers[c]);
@@ -391,7 +505,7 @@ static void test_kills(void) {
     for (__u32 generation = 0; generation < kills; generation++) {
         bool kills_itself = generation % 2;
         pid_t child = start_process(generation, UINT32_MAX,
-                                    kills_itself ? random_below(&random, 100) : UINT32_MAX);
+                                    kills_itself ? random_below(&random, 200) : UINT32_MAX);
         struct timespec pause = {.tv_nsec = random_below(&random, 2000000)};
 
         /* Without a committed state the plugin would discard the memory and start again. */
@@ -408,18 +522,25 @@ static void test_kills(void) {
         pthread_join(threads[c], NULL);
     failed += waitpid(start_process(kills, 20, UINT32_MAX), &status, 0) < 0 || status != 0;
 
-    for (__u32 port = 0; port < PORTS; port++) {
-        struct pb_counters own = {0};
-        const struct pb_counters *its = &world->reported[PB_FIXED_SLOTS + port];
+    for (unsigned i = 0; i < INTERFACES; i++) {
+        struct pb_counters sent_there = {0}, reported_there = {0};
 
-        for (unsigned c = 0; c < CPUS; c++)
-            add(&own, &world->sent[c][port]);
-        add(&sent, &own);
-        /* Fewer are possible: the others were counted in "other" or "ephemeral". */
-        wrong += its->rx_packets > own.rx_packets || its->tx_packets > own.tx_packets;
+        for (__u32 port = 0; port < PORTS; port++) {
+            struct pb_counters own = {0};
+            const struct pb_counters *its = &world->reported[i][PB_FIXED_SLOTS + port];
+
+            for (unsigned c = 0; c < CPUS; c++)
+                add(&own, &world->sent[i][c][port]);
+            add(&sent_there, &own);
+            /* Fewer are possible: the others were counted in "other" or "ephemeral". */
+            wrong += its->rx_packets > own.rx_packets || its->tx_packets > own.tx_packets;
+        }
+        for (__u32 index = 0; index < SERIES; index++)
+            add(&reported_there, &world->reported[i][index]);
+        different += memcmp(&sent_there, &reported_there, sizeof(sent_there)) != 0;
+        add(&sent, &sent_there);
+        add(&reported, &reported_there);
     }
-    for (__u32 index = 0; index < SERIES; index++)
-        add(&reported, &world->reported[index]);
     diag("%llu packets, %u kills, %u reads", sent.rx_packets + sent.tx_packets, kills,
          world->reads);
     is_u64(failed, 0, "each process runs until it is killed, the last one to its end");
@@ -428,6 +549,7 @@ static void test_kills(void) {
     is_u64(reported.rx_bytes, sent.rx_bytes, "every received byte is reported once");
     is_u64(reported.tx_packets, sent.tx_packets, "every sent packet is reported once");
     is_u64(reported.tx_bytes, sent.tx_bytes, "every sent byte is reported once");
+    is_u64(different, 0, "on the interface that counted it");
     is_u64(wrong, 0, "no port is credited with packets of another");
     is_u64(world->falls, 0, "no total ever falls");
     ok(all_in_place(), "no slot is lost: each is on the ring or in the table");
@@ -442,6 +564,7 @@ int main(int argc, char **argv) {
     test_snapshot();
     test_interrupted_recycle(false);
     test_interrupted_recycle(true);
+    test_full_ring();
     test_recycled_reserved_slot();
     test_interrupted_fold();
     test_kills();
