@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "attach.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 #include "tcx.h"
 
 static bool is_wanted(const struct attachment *attachment) {
-    return attachment->program >= 0;
+    return attachment->program;
 }
 
 int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
@@ -35,23 +34,6 @@ int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
             return error;
         }
         attachment->attached = true;
-    }
-    return 0;
-}
-
-static int find_program_ids(struct attach *attach) {
-    for (int direction = 0; direction < DIRECTIONS; direction++) {
-        struct attachment *attachment = &attach->attachments[direction];
-        struct bpf_prog_info info = {0};
-        __u32 length = sizeof(info);
-        int error;
-
-        if (!is_wanted(attachment))
-            continue;
-        error = bpf_obj_get_info_by_fd(attachment->program, &info, &length);
-        if (error)
-            return error;
-        attachment->program_id = info.id;
     }
     return 0;
 }
@@ -83,15 +65,8 @@ int attach_open(struct attach **out, const struct attach_settings *settings,
             .direction = direction,
             .program = settings->programs[direction],
             .link = -1,
-            .owner = -1,
         };
 
-    error = find_program_ids(attach);
-    if (error) {
-        snprintf(reason, ATTACH_REASON_SIZE, "cannot get the program's id: %s.", strerror(-error));
-        free(attach); /* what an earlier daemon pinned stays for the next attempt */
-        return error;
-    }
     error = attach_restore(attach, reason);
     if (error)
         detach_and_free(attach);
@@ -142,7 +117,7 @@ void attach_close(struct attach *attach) {
 void attach_disown(struct attach *attach) {
     if (!attach)
         return;
-    for (int direction = 0; direction < DIRECTIONS; direction++)
+    for (int direction = 0; direction < DIRECTIONS && attach->ops->disown; direction++)
         attach->ops->disown(&attach->attachments[direction]);
     free(attach);
 }

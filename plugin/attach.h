@@ -18,14 +18,16 @@
 struct attach_settings {
     const char *name; /* of the interface, for messages */
     int interface;
-    int programs[DIRECTIONS]; /* descriptors, the caller's; negative: direction not wanted */
-    const struct pins *pins;  /* where attachments are pinned, must outlive it; NULL: nowhere */
+    struct program *programs[DIRECTIONS]; /* the classifier's; NULL: direction not wanted */
+    const struct pins *pins;              /* where attachments are pinned; NULL: nowhere */
 };
 
 /*
- * Attaches in each direction that has a program, first in line. What a killed daemon
- * left on the interface is replaced, or removed where there is no program; a running daemon's
- * classifier stays beside ours. On failure nothing is attached and reason[] has a sentence.
+ * Attaches in each direction that has a program, first in line. What a killed daemon left on the
+ * interface is replaced, or removed where there is no program; a running daemon's classifier stays
+ * beside ours. Programs and pins must outlive it; many interfaces may share them. On failure
+ * nothing is attached and reason[] has a sentence. -EMFILE: no descriptor may be kept for it, see
+ * descriptors.h. -ENODEV: there is no such interface.
  */
 int attach_open(struct attach **out, const struct attach_settings *settings,
                 char reason[ATTACH_REASON_SIZE]);

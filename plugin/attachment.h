@@ -10,22 +10,18 @@
 
 #include <linux/types.h>
 
+#include "program.h"
+
 struct pins;
-
-enum direction { INGRESS, EGRESS, DIRECTIONS };
-
-static const char *const direction_names[DIRECTIONS] = {[INGRESS] = "ingress", [EGRESS] = "egress"};
 
 /* The classifier in one direction of an interface. */
 struct attachment {
     enum direction direction;
-    int program; /* descriptor, the classifier's; negative: direction not wanted */
-    __u32 program_id;
+    struct program *program; /* the classifier's; NULL: direction not wanted */
     bool attached;
     bool preempted;         /* another program runs before ours, and that was reported */
     int link;               /* tcx: attached while this descriptor is open; -1: none */
     __u32 handle, priority; /* clsact: our filter's */
-    int owner;              /* clsact: the socket that says we are alive, see there; -1: none */
 };
 
 struct attach {
@@ -53,7 +49,7 @@ struct attach_ops {
      */
     void (*detach)(struct attach *attach, struct attachment *attachment);
 
-    /* It stays attached, and is not ours any more. */
+    /* It stays attached, and is not ours any more. NULL: nothing to do. */
     void (*disown)(struct attachment *attachment);
 
     /* After the last detach of an interface. NULL: nothing to do. */

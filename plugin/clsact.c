@@ -3,15 +3,10 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include "cleanup.h"
+#include "alive.h"
 #include "log.h"
 #include "netlink.h"
 
@@ -32,53 +27,7 @@ static struct bpf_tc_hook hook_of(int interface, enum direction direction) {
     };
 }
 
-/* ---- whose filters are alive ---- */
-
-/*
- * A filter outlives its daemon, so it can't tell whether that was killed or is counting beside us.
- * Hence for each of its filters a daemon holds a socket with an abstract name: it ends with the
- * process, however that ends, leaves no file, and is visible to all who see the interface, being
- * in the same network namespace.
- */
-static socklen_t owner_address(struct sockaddr_un *address, __u32 program) {
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    return offsetof(struct sockaddr_un, sun_path) + 1 +
-           snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "tc_portbytes/%u",
-                    program);
-}
-
-static int owner_begin(struct attachment *attachment) {
-    CLEANUP_CLOSE int owner = -1;
-    struct sockaddr_un address;
-    socklen_t length = owner_address(&address, attachment->program_id);
-
-    if (attachment->owner >= 0)
-        return 0;
-    owner = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (owner < 0)
-        return -errno;
-    /* A name that is taken already keeps our filter alive as well. */
-    if (bind(owner, (struct sockaddr *)&address, length) && errno != EADDRINUSE)
-        return -errno;
-    shutdown(owner, SHUT_RD); /* nothing is ever received */
-    attachment->owner = take_fd(&owner);
-    return 0;
-}
-
-static void owner_end(struct attachment *attachment) {
-    if (attachment->owner >= 0)
-        close(take_fd(&attachment->owner));
-}
-
-/* When in doubt, alive: never remove a filter that may be in use. */
-static bool owner_is_alive(__u32 program) {
-    CLEANUP_CLOSE int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address;
-    socklen_t length = owner_address(&address, program);
-
-    return probe < 0 || connect(probe, (struct sockaddr *)&address, length) == 0 ||
-           errno != ECONNREFUSED;
-}
+/* ---- what daemons left ---- */
 
 /* libbpf names a filter after its program. Unlike the program itself, anybody may read that. */
 static bool is_ours(const struct netlink_filter *filter) {
@@ -87,27 +36,28 @@ static bool is_ours(const struct netlink_filter *filter) {
 }
 
 /*
- * Removes the filters of killed daemons in one direction. With `inherited` the first of them is
- * kept and described there; a program of 0 if there was none. Returns whether a daemon of ours,
- * dead or alive, created the qdisc.
+ * Removes the filters of killed daemons in one direction, and those of `program`, which are left
+ * over if a detach failed; 0: of none. With `inherited` the first of them is kept and described
+ * there; a program of 0 if there was none. *created becomes true if a daemon of ours, dead or
+ * alive, created the qdisc. Negative errno: what is there is not known.
  */
-static bool remove_stale(int interface, enum direction direction,
-                         struct netlink_filter *inherited) {
+static int remove_stale(int interface, enum direction direction, __u32 program,
+                        struct netlink_filter *inherited, bool *created) {
     struct bpf_tc_hook hook = hook_of(interface, direction);
     struct netlink_filter *filters;
     unsigned number;
-    bool created = false;
+    int error = netlink_filters(interface, direction == EGRESS, &filters, &number);
 
-    if (netlink_filters(interface, direction == EGRESS, &filters, &number))
-        return false;
+    if (error)
+        return error;
     for (unsigned i = 0; i < number; i++) {
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = filters[i].handle,
                     .priority = filters[i].priority);
 
         if (!is_ours(&filters[i]))
             continue;
-        created |= filters[i].handle & 1;
-        if (owner_is_alive(filters[i].program))
+        *created |= filters[i].handle & 1;
+        if (filters[i].program != program && alive_is(filters[i].program))
             continue;
         if (inherited && !inherited->program)
             *inherited = filters[i];
@@ -115,7 +65,7 @@ static bool remove_stale(int interface, enum direction direction,
             bpf_tc_detach(&hook, &options);
     }
     free(filters);
-    return created;
+    return 0;
 }
 
 /* ---- attaching ---- */
@@ -142,11 +92,12 @@ static int add_first(const struct bpf_tc_hook *hook, bool created_qdisc,
 }
 
 static int clsact_attach(struct attach *attach, struct attachment *attachment) {
-    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = attachment->program, .priority = FILTER_PRIORITY);
-    LIBBPF_OPTS(bpf_tc_opts, behind, .prog_fd = attachment->program);
+    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = attachment->program->fd,
+                .priority = FILTER_PRIORITY);
+    LIBBPF_OPTS(bpf_tc_opts, behind, .prog_fd = attachment->program->fd);
     struct bpf_tc_hook hook = hook_of(attach->interface, attachment->direction);
     struct netlink_filter inherited = {0};
-    int error = owner_begin(attachment); /* first: who sees the filter must find its owner */
+    int error = alive_begin(attachment->program);
 
     if (error)
         return error;
@@ -154,7 +105,11 @@ static int clsact_attach(struct attach *attach, struct attachment *attachment) {
     if (error && error != -EEXIST)
         return error;
     attach->created_qdisc |= !error;
-    attach->created_qdisc |= remove_stale(attach->interface, attachment->direction, &inherited);
+    /* Beside one that is left over, our filter would count every packet again. */
+    error = remove_stale(attach->interface, attachment->direction, attachment->program->id,
+                         &inherited, &attach->created_qdisc);
+    if (error)
+        return error;
 
     error = inherited.program ? replace(&hook, &inherited, &options)
                               : add_first(&hook, attach->created_qdisc, &options);
@@ -187,39 +142,35 @@ static int check_filter(const struct attach *attach, const struct attachment *at
 
     if (error)
         return error == -EINVAL ? -ENOENT : error; /* -EINVAL: the parent qdisc is not there */
-    return options.prog_id == attachment->program_id ? 0 : -ENOENT;
+    return options.prog_id == attachment->program->id ? 0 : -ENOENT;
 }
 
-/*
- * Whether a filter of somebody else comes before ours; unchanged if that can't be seen. A daemon
- * that began at the same moment may have created the qdisc: that is seen here, too.
- */
-static void look_before(struct attach *attach, const struct attachment *attachment,
+/* A daemon that began at the same moment may have created the qdisc: that is seen here, too. */
+static int clsact_check(struct attach *attach, const struct attachment *attachment,
                         bool *preempted) {
     struct netlink_filter *filters;
-    bool others = false;
+    bool others = false, found = false;
     unsigned number;
+    int error =
+        netlink_filters(attach->interface, attachment->direction == EGRESS, &filters, &number);
 
-    if (netlink_filters(attach->interface, attachment->direction == EGRESS, &filters, &number))
-        return;
+    if (error)
+        return error;
     for (unsigned i = 0; i < number; i++) {
-        if (filters[i].program == attachment->program_id)
+        if (filters[i].handle == attachment->handle &&
+            filters[i].priority == attachment->priority &&
+            filters[i].program == attachment->program->id) {
             *preempted = others;
+            found = true;
+        }
         if (is_ours(&filters[i]))
             attach->created_qdisc |= filters[i].handle & 1;
         else
             others = true;
     }
     free(filters);
-}
-
-static int clsact_check(struct attach *attach, const struct attachment *attachment,
-                        bool *preempted) {
-    int error = check_filter(attach, attachment);
-
-    if (!error)
-        look_before(attach, attachment, preempted);
-    return error;
+    /* The list is empty as well if there is no such interface. */
+    return found ? 0 : check_filter(attach, attachment);
 }
 
 /* ---- detaching ---- */
@@ -237,11 +188,10 @@ static void clsact_detach(struct attach *attach, struct attachment *attachment) 
     LIBBPF_OPTS(bpf_tc_opts, options, .handle = attachment->handle,
                 .priority = attachment->priority);
 
-    if (attachment->program < 0)
-        remove_stale(attach->interface, attachment->direction, NULL);
+    if (!attachment->program)
+        remove_stale(attach->interface, attachment->direction, 0, NULL, &(bool){false});
     else if (attachment->attached && check_filter(attach, attachment) == 0)
         bpf_tc_detach(&hook, &options);
-    owner_end(attachment);
 }
 
 static void clsact_detached(struct attach *attach) {
@@ -254,7 +204,7 @@ void clsact_remove_stale(int interface) {
     bool created = false;
 
     for (int direction = 0; direction < DIRECTIONS; direction++)
-        created |= remove_stale(interface, direction, NULL);
+        remove_stale(interface, direction, 0, NULL, &created);
     if (created && netlink_has_filters(interface) == 0)
         delete_qdisc(interface);
 }
@@ -264,6 +214,5 @@ const struct attach_ops clsact_ops = {
     .attach = clsact_attach,
     .check = clsact_check,
     .detach = clsact_detach,
-    .disown = owner_end,
     .detached = clsact_detached,
 };

@@ -2,7 +2,6 @@
 #include "pins.h"
 
 #include <bpf/bpf.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,8 +14,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "cleanup.h"
+#include "directory.h"
 #include "log.h"
+#include "program.h"
 
 #define BPFFS    "/sys/fs/bpf"
 #define TOP_NAME "tc_portbytes"
@@ -28,29 +30,6 @@ struct pins {
     char name[NAME_SIZE]; /* of the network namespace's directory */
     int directory;        /* that, locked */
 };
-
-/* Whether an open directory is one that only our own user can have prepared. */
-static bool is_ours(int directory) {
-    struct stat status;
-
-    return fstat(directory, &status) == 0 && S_ISDIR(status.st_mode) &&
-           status.st_uid == geteuid() && !(status.st_mode & (S_IWGRP | S_IWOTH));
-}
-
-/*
- * Opens `name` below `parent`. -ENOENT: it is not there; -EPERM: it is there, and is no directory
- * of ours. With `create` it is created if it is not there.
- */
-static int open_ours(int parent, const char *name, bool create) {
-    CLEANUP_CLOSE int directory = -1;
-
-    if (create && mkdirat(parent, name, 0700) && errno != EEXIST)
-        return -errno;
-    directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (directory < 0) /* with O_NOFOLLOW and O_DIRECTORY a link is ENOTDIR; ELOOP by open(2) */
-        return errno == ENOTDIR || errno == ELOOP || errno == EACCES ? -EPERM : -errno;
-    return is_ours(directory) ? take_fd(&directory) : -EPERM;
-}
 
 /* ---- the directory of the network namespace ---- */
 
@@ -109,9 +88,9 @@ static int open_namespace(const char *name, bool create) {
         return bpffs;
     }
     path_of(name, path);
-    top = directory = open_ours(bpffs, TOP_NAME, create);
+    top = directory = directory_open(bpffs, TOP_NAME, create);
     if (top >= 0)
-        directory = open_ours(top, name, create);
+        directory = directory_open(top, name, create);
     if (directory == -EPERM)
         report_not_ours(create ? LOG_ERR : LOG_WARNING, top < 0 ? TOP : path);
     else if (directory < 0 && create)
@@ -192,27 +171,49 @@ void pins_close(struct pins *pins) {
     if (!pins)
         return;
     bpffs = open_bpffs();
-    top = bpffs < 0 ? -1 : open_ours(bpffs, TOP_NAME, false);
+    top = bpffs < 0 ? -1 : directory_open(bpffs, TOP_NAME, false);
     if (top >= 0 && unlinkat(top, pins->name, AT_REMOVEDIR) == 0)
         unlinkat(bpffs, TOP_NAME, AT_REMOVEDIR);
     close(pins->directory);
     free(pins);
 }
 
-/* ---- one interface ---- */
+/* ---- one interface, or what all share ---- */
+
+#define SHARED_NAME "shared"
+
+static void name_of_interface(int interface, char name[NAME_SIZE]) {
+    if (interface == PINS_SHARED)
+        snprintf(name, NAME_SIZE, "%s", SHARED_NAME);
+    else
+        snprintf(name, NAME_SIZE, "%d", interface);
+}
+
+/* The interface whose directory is called so, or PINS_SHARED. -1: it is called otherwise. */
+static int interface_of_name(const char *name) {
+    char canonical[NAME_SIZE];
+    long index = strtol(name, NULL, 10);
+
+    if (!strcmp(name, SHARED_NAME))
+        return PINS_SHARED;
+    if (index < 1 || index > INT_MAX)
+        return -1;
+    name_of_interface((int)index, canonical);
+    return strcmp(name, canonical) ? -1 : (int)index;
+}
 
 static int open_interface(const struct pins *pins, int interface, bool create) {
-    char name[16];
+    char name[NAME_SIZE];
 
-    snprintf(name, sizeof(name), "%d", interface);
-    return open_ours(pins->directory, name, create);
+    name_of_interface(interface, name);
+    return directory_open(pins->directory, name, create);
 }
 
 /*
  * bpf(2) takes a path; one relative to a descriptor it takes from Linux 6.5 on only
  * (cb8edce28073). The directory was checked, so nobody else can have put anything there.
  */
-#define PIN_PATH 64
+#define PIN_PATH (32 + NAME_MAX)
 static void pin_path(int directory, const char *name, char path[PIN_PATH]) {
     snprintf(path, PIN_PATH, "/proc/self/fd/%d/%s", directory, name);
 }
@@ -238,47 +239,96 @@ int pins_put(const struct pins *pins, int interface, const char *name, int fd) {
     return bpf_obj_pin(fd, path);
 }
 
+/*
+ * unlinkat neither follows a symbolic link nor removes a directory. A link of BPF is detached when
+ * its last descriptor is closed, before close returns; if a pin was the last, by a kernel worker
+ * some time later, and many such workers keep everybody else from the rtnl lock.
+ */
+static int remove_pin(void *context, const char *name) {
+    int directory = *(const int *)context;
+    char path[PIN_PATH];
+    int object;
+
+    pin_path(directory, name, path);
+    object = bpf_obj_get(path);
+    unlinkat(directory, name, 0);
+    if (object >= 0)
+        close(object);
+    return 0;
+}
+
 void pins_remove(const struct pins *pins, int interface, const char *name) {
     CLEANUP_CLOSE int directory = open_interface(pins, interface, false);
 
     if (directory >= 0)
-        unlinkat(directory, name, 0);
+        remove_pin(&directory, name);
 }
 
-/* Calls each() for every entry of a directory but "." and "..". */
-static void for_each_entry(int directory, void (*each)(void *context, const char *name),
-                           void *context) {
-    int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *entries = copy < 0 ? NULL : fdopendir(copy);
-    struct dirent *entry;
-
-    if (!entries) {
-        if (copy >= 0)
-            close(copy);
-        return;
-    }
-    while ((entry = readdir(entries)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            each(context, entry->d_name);
-    closedir(entries);
-}
-
-static void remove_pin(void *context, const char *name) {
-    unlinkat(*(const int *)context, name, 0); /* neither follows a link nor removes a directory */
+static int remove_other_pin(void *context, const char *name) {
+    for (int direction = 0; direction < DIRECTIONS; direction++)
+        if (!strcmp(name, direction_names[direction]))
+            return 0;
+    return remove_pin(context, name);
 }
 
 void pins_remove_all(const struct pins *pins, int interface) {
     CLEANUP_CLOSE int directory = open_interface(pins, interface, false);
-    char name[16];
+    char name[NAME_SIZE];
 
     if (directory < 0)
         return;
-    for_each_entry(directory, remove_pin, &directory);
-    snprintf(name, sizeof(name), "%d", interface);
+    directory_for_each(directory, remove_pin, &directory);
+    name_of_interface(interface, name);
     unlinkat(pins->directory, name, AT_REMOVEDIR);
 }
 
+void pins_remove_others(const struct pins *pins, int interface) {
+    CLEANUP_CLOSE int directory = open_interface(pins, interface, false);
+
+    if (directory >= 0)
+        directory_for_each(directory, remove_other_pin, &directory);
+}
+
 /* ---- all interfaces ---- */
+
+struct list {
+    const struct pins *pins;
+    int *interfaces;
+    unsigned number, capacity;
+};
+
+static int list_entry(void *context, const char *name) {
+    struct list *list = context;
+    CLEANUP_CLOSE int directory = -1;
+    int interface = interface_of_name(name);
+    int *interfaces;
+
+    if (interface < 1)
+        return 0;
+    directory = open_interface(list->pins, interface, false);
+    if (directory < 0)
+        return directory == -EPERM || directory == -ENOENT ? 0 : directory;
+    interfaces =
+        array_grow(list->interfaces, list->number, &list->capacity, sizeof(*list->interfaces));
+    if (!interfaces)
+        return -ENOMEM;
+    interfaces[list->number++] = interface;
+    list->interfaces = interfaces;
+    return 0;
+}
+
+int pins_list(const struct pins *pins, int **interfaces, unsigned *number) {
+    struct list list = {.pins = pins};
+    int error = directory_for_each(pins->directory, list_entry, &list);
+
+    if (error) {
+        free(list.interfaces);
+        return error;
+    }
+    *interfaces = list.interfaces;
+    *number = list.number;
+    return 0;
+}
 
 struct sweep {
     const struct pins *pins;
@@ -286,34 +336,28 @@ struct sweep {
     void *context;
 };
 
-/* The index that a directory is called by; 0: it is called otherwise. */
-static int index_of(const char *name) {
-    char canonical[16];
-    long index = strtol(name, NULL, 10);
-
-    if (index < 1 || index > INT_MAX)
-        return 0;
-    snprintf(canonical, sizeof(canonical), "%ld", index);
-    return strcmp(name, canonical) ? 0 : (int)index;
+static bool is_kept(const struct sweep *sweep, int interface) {
+    return sweep->keep && (interface == PINS_SHARED || sweep->keep(sweep->context, interface));
 }
 
-static void sweep_entry(void *context, const char *name) {
+static int sweep_entry(void *context, const char *name) {
     const struct sweep *sweep = context;
-    CLEANUP_CLOSE int directory = open_ours(sweep->pins->directory, name, false);
+    CLEANUP_CLOSE int directory = directory_open(sweep->pins->directory, name, false);
     char path[PATH_SIZE + NAME_MAX];
-    int interface = index_of(name);
+    int interface = interface_of_name(name);
 
     snprintf(path, sizeof(path), TOP "/%s/%s", sweep->pins->name, name);
-    if (!interface)
+    if (interface < 0)
         pb_log(LOG_WARNING, "%s is nothing that this plugin pins; it was left alone.", path);
     else if (directory == -EPERM)
         report_not_ours(LOG_WARNING, path);
-    else if (!sweep->keep || !sweep->keep(sweep->context, interface))
+    else if (!is_kept(sweep, interface))
         pins_remove_all(sweep->pins, interface);
+    return 0;
 }
 
 void pins_sweep(const struct pins *pins, bool (*keep)(void *context, int interface),
                 void *context) {
-    for_each_entry(pins->directory, sweep_entry,
-                   &(struct sweep){.pins = pins, .keep = keep, .context = context});
+    directory_for_each(pins->directory, sweep_entry,
+                       &(struct sweep){.pins = pins, .keep = keep, .context = context});
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What outlives the process: BPF maps and links, pinned on bpffs as
- * /sys/fs/bpf/tc_portbytes/NETNS/IFINDEX/NAME, where NETNS is the inode number of the network
- * namespace. Pins last until reboot, or rm -r.
+ * /sys/fs/bpf/tc_portbytes/NETNS/IFINDEX/NAME, or NETNS/shared/NAME what all interfaces share.
+ * NETNS is the inode number of the network namespace. Pins last until reboot, or rm -r.
  *
  * /sys/fs/bpf may be writable by all (mode 1777 is the file system's default), so others can
  * create anything there first. Only real directories that belong to our effective user and that
@@ -32,20 +32,37 @@ int pins_open(struct pins **out, bool create);
 /* Removes the directory if it is empty. NULL is allowed. */
 void pins_close(struct pins *pins);
 
+/* In place of an interface's index: the directory of what all interfaces share. */
+#define PINS_SHARED 0
+
 /*
  * A pin of one interface, in its directory, which pins_put creates. pins_get returns a
- * descriptor, the caller's to close. pins_put replaces a pin of the same name. -EPERM: the
- * interface's directory is not ours.
+ * descriptor, the caller's to close; -ENOENT: there is no such pin, or no directory, and only
+ * then. pins_put replaces a pin of the same name. -EPERM: the directory is not ours. After any
+ * other error the pin may be there.
  */
 int pins_get(const struct pins *pins, int interface, const char *name);
 int pins_put(const struct pins *pins, int interface, const char *name, int fd);
 void pins_remove(const struct pins *pins, int interface, const char *name);
 
-/* Removes all pins of an interface, and its directory. */
+/*
+ * Removes all pins of an interface, and its directory. As by pins_remove, attachments end before it
+ * returns unless another process holds them: a grace period each.
+ */
 void pins_remove_all(const struct pins *pins, int interface);
 
+/* Removes all pins of an interface but its attachments, which go on counting meanwhile. */
+void pins_remove_others(const struct pins *pins, int interface);
+
 /*
- * The same for every interface that keep() does not want kept; NULL: for all.
+ * The indices that have a directory of ours, in an array that the caller frees; NULL if there are
+ * none. -ENOMEM, or what opening the directory said; outputs are unchanged then.
+ */
+int pins_list(const struct pins *pins, int **interfaces, unsigned *number);
+
+/*
+ * pins_remove_all for every interface that keep() does not want kept. keep NULL: for all, and for
+ * PINS_SHARED. Warns of what is nothing of ours.
  */
 void pins_sweep(const struct pins *pins, bool (*keep)(void *context, int interface), void *context);
 

@@ -4,9 +4,11 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "descriptors.h"
 #include "pins.h"
 
 /*
@@ -32,41 +34,99 @@ bool tcx_is_supported(int interface) {
     return bpf_prog_query(interface, ATTACH_TCX_INGRESS, 0, NULL, NULL, &number) != -EINVAL;
 }
 
-/* Gives the link that another process pinned our program, without a gap. -ENOENT: none there. */
-static int take_over(const struct attach *attach, struct attachment *attachment) {
-    const char *name = direction_names[attachment->direction];
-    CLEANUP_CLOSE int link = pins_get(attach->pins, attach->interface, name);
+/*
+ * After attaching or detaching, which waits for an RCU grace period under the kernel's rtnl lock
+ * (16 ms). One directly after another keeps others from it: measured, their changes of a link took
+ * 38 to 446 ms at most, and 20 to 38 with a pause, which costs nothing, since the next grace period
+ * begins no sooner.
+ */
+static void pause_after_rtnl(void) {
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+}
+
+/*
+ * The programs of one direction in the order in which they run. Negative errno, -ENODEV among
+ * them; -ENOSPC: there are more than PROGRAMS_MAX, and ids[] has the first of them.
+ */
+static int query(int interface, const struct attachment *attachment, __u32 ids[PROGRAMS_MAX],
+                 __u32 *number) {
+    int error;
+
+    *number = PROGRAMS_MAX;
+    error = bpf_prog_query(interface, type_of(attachment), 0, NULL, ids, number);
+    if (error == -ENOSPC)
+        *number = PROGRAMS_MAX;
+    return error;
+}
+
+/*
+ * Whether a link is still attached to the interface. By the link alone that can't be seen: its
+ * device may have been moved to another network namespace, where it keeps the link, and often the
+ * index. When in doubt, no.
+ */
+static bool is_attached(int link, int interface, const struct attachment *attachment) {
+    __u32 ids[PROGRAMS_MAX], number;
     struct bpf_link_info info = {0};
     __u32 length = sizeof(info);
+    int error;
 
-    if (link < 0)
-        return -ENOENT;
     /* info.tcx.ifindex has the place of info.xdp.ifindex; it is 0 once the interface has gone. */
     if (bpf_obj_get_info_by_fd(link, &info, &length) || info.type != LINK_TYPE_TCX ||
-        info.xdp.ifindex != (__u32)attach->interface ||
-        bpf_link_update(link, attachment->program, NULL)) {
+        info.xdp.ifindex != (__u32)interface)
+        return false;
+    error = query(interface, attachment, ids, &number);
+    if (error && error != -ENOSPC)
+        return false;
+    for (__u32 i = 0; i < number; i++)
+        if (ids[i] == info.prog_id)
+            return true;
+    return false;
+}
+
+/*
+ * Gives the link that another process pinned our program, without a gap. -ENOENT: none is there,
+ * or it was of no use and is removed.
+ */
+static int take_over(const struct attach *attach, struct attachment *attachment) {
+    const char *name = direction_names[attachment->direction];
+    int link = pins_get(attach->pins, attach->interface, name);
+
+    if (link < 0)
+        return link;
+    /* Before the update: with our program another device would be counted as this one. */
+    if (!is_attached(link, attach->interface, attachment) ||
+        bpf_link_update(link, attachment->program->fd, NULL)) {
+        /* In this order: a link without a pin is detached before close returns. */
         pins_remove(attach->pins, attach->interface, name);
+        close(link);
         return -ENOENT;
     }
-    attachment->link = take_fd(&link);
+    link = descriptor_keep(link);
+    if (link < 0)
+        return link;
+    attachment->link = link;
     return 0;
 }
 
 static int tcx_attach(struct attach *attach, struct attachment *attachment) {
     LIBBPF_OPTS(bpf_link_create_opts, options, .flags = FLAG_BEFORE);
-    CLEANUP_CLOSE int link = -1;
-    int error = 0;
+    int error = attach->pins ? take_over(attach, attachment) : -ENOENT;
+    int link;
 
-    if (attach->pins && take_over(attach, attachment) == 0)
-        return 0;
-    link = bpf_link_create(attachment->program, attach->interface, type_of(attachment), &options);
+    if (error != -ENOENT)
+        return error;
+    link = descriptor_keep(
+        bpf_link_create(attachment->program->fd, attach->interface, type_of(attachment), &options));
     if (link < 0)
         return link;
-    if (attach->pins)
-        error =
-            pins_put(attach->pins, attach->interface, direction_names[attachment->direction], link);
-    if (!error)
-        attachment->link = take_fd(&link);
+    error = attach->pins ? pins_put(attach->pins, attach->interface,
+                                    direction_names[attachment->direction], link)
+                         : 0;
+    if (error)
+        descriptor_close(link);
+    else
+        attachment->link = link;
+    pause_after_rtnl();
     return error;
 }
 
@@ -82,14 +142,14 @@ static bool is_classifier(__u32 id) {
 }
 
 static int tcx_check(struct attach *attach, const struct attachment *attachment, bool *preempted) {
-    __u32 ids[PROGRAMS_MAX], number = PROGRAMS_MAX;
-    int error = bpf_prog_query(attach->interface, type_of(attachment), 0, NULL, ids, &number);
+    __u32 ids[PROGRAMS_MAX], number;
+    int error = query(attach->interface, attachment, ids, &number);
     bool others = false;
 
     if (error && error != -ENOSPC)
         return error;
-    for (__u32 i = 0; i < number && i < PROGRAMS_MAX; i++) {
-        if (ids[i] == attachment->program_id) {
+    for (__u32 i = 0; i < number; i++) {
+        if (ids[i] == attachment->program->id) {
             *preempted = others;
             return 0;
         }
@@ -99,14 +159,16 @@ static int tcx_check(struct attach *attach, const struct attachment *attachment,
 }
 
 static void tcx_disown(struct attachment *attachment) {
-    if (attachment->link >= 0)
-        close(take_fd(&attachment->link));
+    descriptor_close(take_fd(&attachment->link));
 }
 
 static void tcx_detach(struct attach *attach, struct attachment *attachment) {
     if (attach->pins)
         pins_remove(attach->pins, attach->interface, direction_names[attachment->direction]);
+    if (attachment->link < 0)
+        return;
     tcx_disown(attachment);
+    pause_after_rtnl();
 }
 
 const struct attach_ops tcx_ops = {

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether the daemon that loaded a program still runs. A filter of clsact outlives its daemon, so
+ * it can't tell whether that was killed or is counting beside us. Hence a daemon holds a socket
+ * with an abstract name for each program that it attached that way: it ends with the process,
+ * however that ends, leaves no file, and is visible to all who see the interface, being in the
+ * same network namespace.
+ */
+#ifndef PB_ALIVE_H
+#define PB_ALIVE_H
+
+#include <stdbool.h>
+
+#include "program.h"
+
+/*
+ * Before each attachment of the program by clsact: who sees the filter must find its owner. The
+ * first call begins it, later ones do nothing. Any thread. Negative errno.
+ */
+int alive_begin(struct program *program);
+
+/*
+ * After the last attachment of the program was removed, or left to the next daemon: for whoever
+ * unloads the program. Does nothing if it was not begun.
+ */
+void alive_end(struct program *program);
+
+/* By a program's id. When in doubt, true: never remove a filter that may be in use. */
+bool alive_is(__u32 program);
+
+#endif
