@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "classifier.h"
-
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/if_ether.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,190 +12,253 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "alive.h"
+#include "classifier_private.h"
 #include "cleanup.h"
-#include "log.h"
+#include "descriptors.h"
 #include "pins.h"
 #include "snapshot.h"
 #include "tc_portbytes.skel.h"
 
-struct classifier {
-    struct tc_portbytes_bpf *object;
-    __u32 slots;                        /* in the map, of one CPU */
-    int cpus;                           /* highest possible CPU number plus 1 */
-    const struct pb_counters *counters; /* the map: all slots of a CPU, then the next CPU's */
-    size_t counters_size;
-    void *state;
-    size_t state_size;
-};
-
 /* CPUs share no cache line of counters. */
 #define SLOTS_PER_LINE (PB_LINE / sizeof(struct pb_counters))
 
-#define POSSIBLE_CPUS "/sys/devices/system/cpu/possible"
-
 /*
- * The highest possible CPU number plus 1. Not the number of CPUs: there may be gaps, and a CPU
- * beyond the counters would not count.
+ * Not the number of CPUs: there may be gaps. If it can't be read, one lane: all CPUs but the first
+ * share the last one.
  */
-static int cpu_numbers(void) {
-    FILE *file = fopen(POSSIBLE_CPUS, "re"); /* "0-63", "0,2-3" */
-    int last = -1;
+__u32 classifier_lanes(void) {
+    FILE *file = fopen("/sys/devices/system/cpu/online", "re"); /* "0-63", "0,2-3" */
+    unsigned last = 0;
     char separator;
 
     if (!file)
-        return -errno;
-    while (fscanf(file, "%d", &last) == 1 && fscanf(file, "%c", &separator) == 1)
+        return 1;
+    while (fscanf(file, "%u", &last) == 1 && fscanf(file, "%c", &separator) == 1)
         ;
     fclose(file);
-    return last < 0 ? -EINVAL : last + 1;
-}
-
-/* ---- what is pinned ---- */
-
-/* The maps, and the names of their pins. */
-#define MAPS 4
-static void list_maps(const struct tc_portbytes_bpf *object, struct bpf_map *maps[MAPS],
-                      const char *names[MAPS]) {
-    maps[0] = object->maps.counters, names[0] = "counters";
-    maps[1] = object->maps.bss, names[1] = "shared";
-    maps[2] = object->maps.ring_lock, names[2] = "ring_lock";
-    maps[3] = object->maps.fragments, names[3] = "fragments";
-}
-
-#define STATE_PAGE 4096u
-
-static __u32 state_pages(size_t size) {
-    return (size + STATE_PAGE - 1) / STATE_PAGE;
-}
-
-static int map_state(struct classifier *classifier, int fd) {
-    void *state = mmap(NULL, classifier->state_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-    if (state == MAP_FAILED)
-        return -errno;
-    classifier->state = state;
-    return 0;
-}
-
-static void unmap_state(struct classifier *classifier) {
-    if (classifier->state)
-        munmap(classifier->state, classifier->state_size);
-    classifier->state = NULL;
-}
-
-/* Whether there is a state of these settings; it is mapped then. */
-static bool find_state(struct classifier *classifier, const struct classifier_pins *pins) {
-    CLEANUP_CLOSE int fd = pins_get(pins->pins, pins->interface, "state");
-    struct bpf_map_info info = {0};
-    __u32 length = sizeof(info);
-    bool used = false;
-
-    if (fd < 0)
-        return false;
-    if (bpf_obj_get_info_by_fd(fd, &info, &length) == 0) {
-        if (info.type == BPF_MAP_TYPE_ARRAY && info.value_size == STATE_PAGE &&
-            info.max_entries == state_pages(classifier->state_size))
-            map_state(classifier, fd);
-        used = !classifier->state || snapshot_is_there(classifier->state);
-    }
-    if (classifier->state &&
-        snapshot_latest(classifier->state, classifier->state_size, pins->fingerprint))
-        return true;
-    unmap_state(classifier);
-    if (used)
-        pb_log(LOG_NOTICE,
-               "%s: pinned maps were made with other settings or by another version; counters "
-               "restart from zero.",
-               pins->name);
-    return false;
-}
-
-/* Makes the object use the maps that are pinned. False: they aren't all there. */
-static bool reuse_maps(struct tc_portbytes_bpf *object, const struct classifier_pins *pins) {
-    struct bpf_map *maps[MAPS];
-    const char *names[MAPS];
-
-    list_maps(object, maps, names);
-    for (int i = 0; i < MAPS; i++) {
-        CLEANUP_CLOSE int fd = pins_get(pins->pins, pins->interface, names[i]);
-
-        if (fd < 0 || bpf_map__reuse_fd(maps[i], fd))
-            return false;
-    }
-    return true;
-}
-
-/* Pins what was made just now. Attachments that are pinned stay, to be taken over. */
-static int pin_maps(struct classifier *classifier, const struct classifier_pins *pins) {
-    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
-    CLEANUP_CLOSE int state = -1;
-    struct bpf_map *maps[MAPS];
-    const char *names[MAPS];
-    int error;
-
-    pins_remove(pins->pins, pins->interface, "state"); /* first: it makes the others valid */
-    list_maps(classifier->object, maps, names);
-    for (int i = 0; i < MAPS; i++) {
-        error = pins_put(pins->pins, pins->interface, names[i], bpf_map__fd(maps[i]));
-        if (error)
-            return error;
-    }
-    state = bpf_map_create(BPF_MAP_TYPE_ARRAY, "pb_state", sizeof(__u32), STATE_PAGE,
-                           state_pages(classifier->state_size), &options);
-    if (state < 0)
-        return state;
-    error = map_state(classifier, state);
-    return error ? error : pins_put(pins->pins, pins->interface, "state", state);
+    return last + 1;
 }
 
 /* ---- loading ---- */
 
-static int open_object(struct classifier *classifier, const struct classifier_settings *settings) {
+static void list_maps(const struct tc_portbytes_bpf *object, struct bpf_map *maps[SHARED_MAPS]) {
+    maps[MAP_ROWS] = object->maps.rows;
+    maps[MAP_SHARED_MEMORY] = object->maps.bss;
+    maps[MAP_RING_LOCK] = object->maps.ring_lock;
+    maps[MAP_FRAGMENTS] = object->maps.fragments;
+}
+
+static int open_object(const struct classifier *classifier, const struct kind *kind,
+                       struct tc_portbytes_bpf **out) {
+    const struct classifier_settings *settings = &classifier->settings;
     struct tc_portbytes_bpf *object = tc_portbytes_bpf__open();
 
     if (!object)
         return -errno;
-    classifier->object = object;
-    object->rodata->l2_len = settings->l2_len;
+    object->rodata->l2_len = kind->l2_len;
     object->rodata->ingress_port = settings->ingress_port;
     object->rodata->egress_port = settings->egress_port;
-    object->rodata->slots_per_cpu = classifier->slots;
+    object->rodata->slots_per_lane = settings->slots;
+    object->rodata->lanes = settings->lanes;
+    object->rodata->fixed_row = kind->row;
     bpf_program__set_autoload(object->progs.tc_portbytes_in, settings->ingress);
     bpf_program__set_autoload(object->progs.tc_portbytes_eg, settings->egress);
+    *out = object;
     return 0;
 }
 
-/* Whether the pinned maps are reused. *error: the object could not be opened again. */
-static bool resume(struct classifier *classifier, const struct classifier_settings *settings,
-                   const struct classifier_pins *pins, int *error) {
-    if (!find_state(classifier, pins))
-        return false;
-    if (reuse_maps(classifier->object, pins))
-        return true;
-    /* Some maps were removed: the rest is of no use, nor is the object that took some of them. */
-    pins_remove(pins->pins, pins->interface, "state");
-    unmap_state(classifier);
-    tc_portbytes_bpf__destroy(classifier->object);
-    classifier->object = NULL;
-    *error = open_object(classifier, settings);
-    return false;
+__u32 number_of_counters(const struct classifier_settings *settings) {
+    return settings->slots * (settings->lanes + 1);
 }
 
-/* *resumed: with the maps that are pinned. */
-static int load_object(struct classifier *classifier, const struct classifier_settings *settings,
-                       const struct classifier_pins *pins, bool *resumed) {
-    int error = open_object(classifier, settings);
+int make_counters_map(const struct classifier_settings *settings) {
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
 
-    *resumed = !error && pins && resume(classifier, settings, pins, &error);
-    if (!error && !*resumed)
-        error = bpf_map__set_max_entries(classifier->object->maps.counters,
-                                         classifier->slots * classifier->cpus);
+    return bpf_map_create(BPF_MAP_TYPE_ARRAY, "counters", sizeof(__u32), sizeof(struct pb_counters),
+                          number_of_counters(settings), &options);
+}
+
+/* The maps that exist are used, the others are made. */
+static int load_object(struct classifier *classifier, struct tc_portbytes_bpf *object) {
+    CLEANUP_CLOSE int template = -1; /* all rows are like this one */
+    struct bpf_map *maps[SHARED_MAPS];
+    int error = 0;
+
+    list_maps(object, maps);
+    for (int i = 0; i < SHARED_MAPS && !error; i++)
+        if (classifier->maps[i] >= 0)
+            error = bpf_map__reuse_fd(maps[i], classifier->maps[i]);
+    if (!error && classifier->maps[MAP_ROWS] < 0) {
+        template = make_counters_map(&classifier->settings);
+        error = template <0 ? template : bpf_map__set_inner_map_fd(object->maps.rows, template);
+    }
     if (!error)
-        error = tc_portbytes_bpf__load(classifier->object);
+        error = tc_portbytes_bpf__load(object);
     /* .bss not mapped: a probe that libbpf makes once had failed, so it assumes no support. */
-    if (!error && !classifier->object->bss)
+    if (!error && !object->bss)
         error = -EUCLEAN;
     return error;
+}
+
+static int keep_duplicate(int fd) {
+    int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    return duplicate < 0 ? -errno : descriptor_keep(duplicate);
+}
+
+static int keep_maps(struct classifier *classifier, const struct tc_portbytes_bpf *object) {
+    struct bpf_map *maps[SHARED_MAPS];
+
+    list_maps(object, maps);
+    for (int i = 0; i < SHARED_MAPS; i++) {
+        int fd;
+
+        if (classifier->maps[i] >= 0)
+            continue;
+        fd = keep_duplicate(bpf_map__fd(maps[i]));
+        if (fd < 0)
+            return fd;
+        classifier->maps[i] = fd;
+    }
+    return 0;
+}
+
+static int keep_program(struct program *program, const struct bpf_program *loaded) {
+    struct bpf_prog_info info = {0};
+    __u32 length = sizeof(info);
+
+    if (bpf_program__fd(loaded) < 0) /* not wanted */
+        return 0;
+    if (bpf_obj_get_info_by_fd(bpf_program__fd(loaded), &info, &length))
+        return -errno;
+    program->id = info.id;
+    program->fd = keep_duplicate(bpf_program__fd(loaded));
+    return program->fd < 0 ? program->fd : 0;
+}
+
+static void free_kind(struct kind *kind) {
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        if (kind->programs[direction].fd >= 0)
+            descriptor_close(kind->programs[direction].fd);
+        alive_end(&kind->programs[direction]);
+    }
+    free(kind);
+}
+
+static int load_kind(struct classifier *classifier, struct kind *kind) {
+    struct tc_portbytes_bpf *object;
+    int error = open_object(classifier, kind, &object);
+
+    if (error)
+        return error;
+    error = load_object(classifier, object);
+    if (!error)
+        error = keep_maps(classifier, object);
+    if (!error)
+        error = keep_program(&kind->programs[INGRESS], object->progs.tc_portbytes_in);
+    if (!error)
+        error = keep_program(&kind->programs[EGRESS], object->progs.tc_portbytes_eg);
+    tc_portbytes_bpf__destroy(object);
+    return error;
+}
+
+static int add_kind(struct classifier *classifier, __u32 l2_len, __u32 row, struct kind **out) {
+    struct kind *kind = calloc(1, sizeof(*kind));
+    int error;
+
+    if (!kind)
+        return -ENOMEM;
+    kind->l2_len = l2_len;
+    kind->row = row;
+    for (int direction = 0; direction < DIRECTIONS; direction++)
+        kind->programs[direction] = (struct program){.fd = -1, .alive = -1};
+    error = load_kind(classifier, kind);
+    if (error) {
+        free_kind(kind);
+        return error;
+    }
+    kind->next = classifier->kinds;
+    classifier->kinds = kind;
+    *out = kind;
+    return 0;
+}
+
+int classifier_programs(struct classifier *classifier, __u32 l2_len, __u32 row,
+                        struct program *programs[DIRECTIONS], char reason[LOAD_ERROR_SIZE]) {
+    struct kind *kind = classifier->kinds;
+    int error = 0;
+
+    while (kind && (kind->l2_len != l2_len || kind->row != row))
+        kind = kind->next;
+    if (!kind)
+        error = add_kind(classifier, l2_len, row, &kind);
+    if (error)
+        return explain_load_error(error, reason);
+    for (int direction = 0; direction < DIRECTIONS; direction++)
+        programs[direction] = kind->programs[direction].fd < 0 ? NULL : &kind->programs[direction];
+    return 0;
+}
+
+/* ---- what is pinned ---- */
+
+/* Rows aren't: a new daemon makes its own, whose programs replace those that use the old ones. */
+static const char *const pin_names[SHARED_MAPS] = {
+    [MAP_SHARED_MEMORY] = "memory", [MAP_RING_LOCK] = "ring_lock", [MAP_FRAGMENTS] = "fragments"};
+
+static void close_maps(struct classifier *classifier) {
+    for (int i = 0; i < SHARED_MAPS; i++) {
+        if (classifier->maps[i] >= 0)
+            descriptor_close(classifier->maps[i]);
+        classifier->maps[i] = -1;
+    }
+}
+
+/* 0: maps and state are there. -ENOENT: not all of them, or of another fingerprint. */
+static int find_pinned(struct classifier *classifier, const struct classifier_pins *pins) {
+    int error = state_map_find(&classifier->state, pins->pins, PINS_SHARED, pins->state_size);
+
+    if (error)
+        return error == -ESTALE ? -ENOENT : error;
+    if (!snapshot_latest(classifier->state.memory, pins->state_size, pins->fingerprint))
+        return -ENOENT;
+    for (int i = 0; i < SHARED_MAPS; i++) {
+        int fd;
+
+        if (!pin_names[i])
+            continue;
+        fd = pins_get(pins->pins, PINS_SHARED, pin_names[i]);
+        if (fd >= 0)
+            fd = descriptor_keep(fd);
+        if (fd < 0)
+            return fd;
+        classifier->maps[i] = fd;
+    }
+    return 0;
+}
+
+static int pin_maps(struct classifier *classifier, const struct classifier_pins *pins) {
+    for (int i = 0; i < SHARED_MAPS; i++) {
+        int error =
+            pin_names[i] ? pins_put(pins->pins, PINS_SHARED, pin_names[i], classifier->maps[i]) : 0;
+
+        if (error)
+            return error;
+    }
+    return state_map_make(&classifier->state, pins->pins, PINS_SHARED, pins->state_size);
+}
+
+static int resume(struct classifier *classifier, const struct classifier_pins *pins) {
+    int error = find_pinned(classifier, pins);
+
+    if (error != -ENOENT) {
+        classifier->resumed = !error;
+        return error;
+    }
+    state_map_unmap(&classifier->state);
+    close_maps(classifier);
+    pins_remove_all(pins->pins, PINS_SHARED);
+    return 0;
 }
 
 /* Resources that run out have the same remedies as for loading. */
@@ -209,22 +272,27 @@ static int explain_pin_error(int error, char reason[LOAD_ERROR_SIZE]) {
     return error;
 }
 
-static int map_counters(struct classifier *classifier) {
-    size_t size = sizeof(struct pb_counters) * classifier->slots * classifier->cpus;
-    void *counters =
-        mmap(NULL, size, PROT_READ, MAP_SHARED, bpf_map__fd(classifier->object->maps.counters), 0);
+/* ---- opening and closing ---- */
 
-    if (counters == MAP_FAILED)
+static int map_shared(struct classifier *classifier) {
+    struct bpf_map_info info = {0};
+    __u32 length = sizeof(info);
+    int fd = classifier->maps[MAP_SHARED_MEMORY];
+    void *shared = mmap(NULL, sizeof(struct pb_shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (shared == MAP_FAILED)
         return -errno;
-    classifier->counters = counters;
-    classifier->counters_size = size;
+    classifier->shared = shared;
+    if (bpf_obj_get_info_by_fd(fd, &info, &length))
+        return -errno;
+    classifier->id = info.id;
     return 0;
 }
 
 int classifier_open(struct classifier **out, const struct classifier_settings *settings,
                     const struct classifier_pins *pins, char reason[LOAD_ERROR_SIZE]) {
     struct classifier *classifier;
-    bool resumed;
+    struct kind *ethernet;
     int error = check_kernel(reason);
 
     if (error)
@@ -234,27 +302,29 @@ int classifier_open(struct classifier **out, const struct classifier_settings *s
         snprintf(reason, LOAD_ERROR_SIZE, "out of memory.");
         return -ENOMEM;
     }
-    classifier->state_size = pins ? pins->state_size : 0;
-    classifier->slots = (settings->slots + SLOTS_PER_LINE - 1) / SLOTS_PER_LINE * SLOTS_PER_LINE;
-    classifier->cpus = cpu_numbers();
-    if (classifier->cpus < 1) {
-        error = classifier->cpus;
-        snprintf(reason, LOAD_ERROR_SIZE, "cannot read " POSSIBLE_CPUS ": %s.", strerror(-error));
-        goto fail;
-    }
-    error = load_object(classifier, settings, pins, &resumed);
-    if (error) {
-        error = explain_load_error(error, reason);
-        goto fail;
-    }
-    error = pins && !resumed ? pin_maps(classifier, pins) : 0;
+    classifier->settings = *settings;
+    classifier->settings.slots =
+        (settings->slots + SLOTS_PER_LINE - 1) / SLOTS_PER_LINE * SLOTS_PER_LINE;
+    for (int i = 0; i < SHARED_MAPS; i++)
+        classifier->maps[i] = -1;
+    error = pins ? resume(classifier, pins) : 0;
     if (error) {
         error = explain_pin_error(error, reason);
         goto fail;
     }
-    error = map_counters(classifier);
+    error = add_kind(classifier, ETH_HLEN, PB_ROW_BY_INDEX, &ethernet);
     if (error) {
-        snprintf(reason, LOAD_ERROR_SIZE, "cannot map the counters: %s.", strerror(-error));
+        error = explain_load_error(error, reason);
+        goto fail;
+    }
+    error = pins && !classifier->resumed ? pin_maps(classifier, pins) : 0;
+    if (error) {
+        error = explain_pin_error(error, reason);
+        goto fail;
+    }
+    error = map_shared(classifier);
+    if (error) {
+        snprintf(reason, LOAD_ERROR_SIZE, "cannot map the shared memory: %s.", strerror(-error));
         goto fail;
     }
     *out = classifier;
@@ -266,48 +336,37 @@ fail:
 }
 
 void classifier_close(struct classifier *classifier) {
+    struct kind *next;
+
     if (!classifier)
         return;
-    tc_portbytes_bpf__destroy(classifier->object);
-    if (classifier->counters)
-        munmap((void *)classifier->counters, classifier->counters_size);
-    unmap_state(classifier);
+    for (struct kind *kind = classifier->kinds; kind; kind = next) {
+        next = kind->next;
+        free_kind(kind);
+    }
+    if (classifier->shared)
+        munmap(classifier->shared, sizeof(*classifier->shared));
+    close_maps(classifier);
+    state_map_unmap(&classifier->state);
     free(classifier);
 }
 
 /* ---- using it ---- */
 
-int classifier_ingress_program(const struct classifier *classifier) {
-    return bpf_program__fd(classifier->object->progs.tc_portbytes_in);
-}
-
-int classifier_egress_program(const struct classifier *classifier) {
-    return bpf_program__fd(classifier->object->progs.tc_portbytes_eg);
+bool classifier_resumed(const struct classifier *classifier) {
+    return classifier->resumed;
 }
 
 void *classifier_state(struct classifier *classifier) {
-    return classifier->state;
+    return classifier->state.memory;
+}
+
+__u32 classifier_id(const struct classifier *classifier) {
+    return classifier->id;
 }
 
 struct pb_shared *classifier_shared(struct classifier *classifier) {
-    return &classifier->object->bss->shared;
-}
-
-void classifier_read(const struct classifier *classifier, struct pb_counters *counters,
-                     __u32 number) {
-    memset(counters, 0, number * sizeof(*counters));
-    for (int c = 0; c < classifier->cpus; c++) {
-        const volatile struct pb_counters *cpu =
-            classifier->counters + (size_t)c * classifier->slots;
-
-        for (__u32 slot = 0; slot < number; slot++) {
-            counters[slot].rx_bytes += cpu[slot].rx_bytes;
-            counters[slot].rx_packets += cpu[slot].rx_packets;
-            counters[slot].tx_bytes += cpu[slot].tx_bytes;
-            counters[slot].tx_packets += cpu[slot].tx_packets;
-        }
-    }
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return classifier->shared;
 }
 
 int classifier_grace_period(void) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One interface: the instance of the classifier that counts on it, if any, and the ledger that
- * keeps its series from the name's first appearance to the end of the daemon.
+ * One interface: the instance that counts on it, if any, and the ledger that keeps its series from
+ * the name's first appearance to the end of the daemon.
  *
- * One thread at a time, but for instance_open, which takes long: of what is shared it reads
- * settings and pins only, which never change. Errors are negative errno.
+ * The functions of an instance take long, and belong to one thread, which needs no lock for them:
+ * of what is shared they change the classifier only, which is that thread's. All others are for one
+ * thread at a time. Errors are negative errno.
  */
 #ifndef PB_INTERFACE_H
 #define PB_INTERFACE_H
@@ -12,11 +13,14 @@
 #include <net/if.h>
 #include <stdbool.h>
 
+#include "attach.h"
+#include "counters.h"
 #include "ledger.h"
 #include "listeners.h"
 #include "log_limit.h"
 #include "netlink.h"
 #include "policy.h"
+#include "slots.h"
 
 struct pins;
 
@@ -24,36 +28,51 @@ struct pins;
 struct interface_env {
     const struct settings *settings;
     const struct pins *pins; /* NULL: nothing outlives the daemon */
+    struct classifier *classifier;
+    struct slots *slots;
+    __u64 fingerprint; /* of what is pinned, see policy.h */
     struct listeners listeners;
-    struct port_range ephemeral;  /* folded now */
-    struct pb_counters *counters; /* for one read of one interface */
+    struct port_range ephemeral; /* folded now */
+    struct pb_counters *sums;    /* by slot, for one read of one interface */
 };
 
 /* How long after a failure to attach the next attempt comes. */
 #define RETRY_INTERVAL (60 * SECOND)
 
-/* ---- the classifier on one interface index ---- */
+/* ---- what counts on one interface index ---- */
 
-struct instance;
+struct instance {
+    struct counters *counters;
+    struct tally *tally;   /* NULL: not begun, see interface_begin */
+    struct attach *attach; /* NULL: not attached */
+    bool counting;         /* it was ever attached */
+    int index;
+    __u32 l2_len;
+    const struct pins *pins;
+};
 
 #define INSTANCE_REASON_SIZE LOAD_ERROR_SIZE
 
 /*
- * Loads a classifier and attaches it to the link, with these ports folded; with pins it resumes
- * what is pinned. On failure reason[] has one sentence, and pins stay for the next attempt.
- * libbpf's lines are the caller's to capture. -ENODEV: the link has gone meanwhile.
+ * Makes the counters of a link; with pins it resumes what is pinned. Nothing counts in them yet. On
+ * failure reason[] has one sentence.
  */
 int instance_open(struct instance **out, const struct interface_env *env,
-                  struct port_range ephemeral, const struct netlink_link *link,
-                  char reason[INSTANCE_REASON_SIZE]);
+                  const struct netlink_link *link, char reason[INSTANCE_REASON_SIZE]);
+
+/*
+ * Attaches the classifier, whose programs are loaded if they aren't yet; the attachment is the
+ * caller's. On failure nothing is attached and reason[] has one sentence. -ENODEV: the link has
+ * gone meanwhile.
+ */
+int instance_attach(const struct instance *instance, const struct interface_env *env,
+                    const char *name, struct attach **out, char reason[INSTANCE_REASON_SIZE]);
 
 /*
  * Detaches, and removes its pins. With `keep` and pins everything stays pinned and attached
- * instead. NULL is allowed.
+ * instead. Its counters must have been withdrawn, or the classifier be closed next.
  */
 void instance_close(struct instance *instance, bool keep);
-
-int instance_index(const struct instance *instance);
 
 /* ---- an interface name ---- */
 
@@ -64,7 +83,7 @@ struct interface {
     unsigned final_reports;   /* reads that still report its series after it was removed */
     __u64 removed_at;         /* monotonic ns; 0: not removed */
     bool loopback;            /* listeners on loopback addresses can be reached through it */
-    __u64 restore_at;         /* monotonic ns: no attempt to attach again before then */
+    __u64 retry_at;           /* monotonic ns: no attempt to attach to failed_index before then */
     struct log_limit failure; /* to attach, of the index and with the error that follow */
     int failed_index, failed_error;
     char name[IFNAMSIZ];
@@ -77,37 +96,54 @@ struct interface *interface_new(const char *name, const struct settings *setting
 void interface_free(struct interface *interface, bool keep);
 
 /*
- * The instance begins to count under this name, and belongs to the interface. interface_resume
- * restores the ledger first from what the instance found pinned; on -ENOMEM nothing is taken.
+ * The instance begins to be read under this name, and belongs to the interface. What it found
+ * pinned is restored first; *resumed tells whether there was anything. On -ENOMEM nothing is taken.
  */
-int interface_resume(struct interface *interface, const struct interface_env *env,
-                     struct instance *instance, const struct netlink_link *link);
-void interface_take(struct interface *interface, const struct interface_env *env,
-                    struct instance *instance, const struct netlink_link *link);
+int interface_begin(struct interface *interface, const struct interface_env *env,
+                    struct instance *instance, const struct netlink_link *link, bool *resumed);
+
+/* Whether an attempt to attach to this index is due. */
+bool interface_may_attach(const struct interface *interface, int index, __u64 now);
 
 /*
  * Ends the log capture of an attempt to attach. error 0 or -ENODEV: the interface was attached, or
- * deleted meanwhile. Else the reason and libbpf's lines are logged, unless that would only repeat
- * what was logged of this index before. interface NULL: always.
+ * deleted meanwhile. Else the reason and libbpf's lines are logged, but ever more rarely while the
+ * same error repeats.
  */
 void interface_end_attempt(struct interface *interface, const struct netlink_link *link, int error,
                            const char *reason);
 
-/* The interface was renamed: accounts what it counted and passes its instance on. */
+/* The instance is attached, and its series are reported from now on. */
+void interface_attached(struct interface *interface, struct attach *attach);
+
+/*
+ * The interface was renamed: interface_pass accounts what it counted and returns its instance,
+ * which interface_take gives to another name.
+ */
 struct instance *interface_pass(struct interface *interface, const struct interface_env *env);
+void interface_take(struct interface *interface, const struct interface_env *env,
+                    struct instance *instance, const struct netlink_link *link);
 
-/* The interface was removed, or is not wanted any more: detach, [grace period], then stop. */
-void interface_detach(struct interface *interface);
-void interface_stop(struct interface *interface, const struct interface_env *env);
+/*
+ * The interface was removed, or is not wanted any more: interface_detach returns its attachment, to
+ * be closed; NULL: none. After that, when no CPU counts any more, interface_end reads it a last
+ * time; its instance is to be closed then.
+ */
+struct attach *interface_detach(struct interface *interface);
+void interface_end(struct interface *interface, const struct interface_env *env);
 
-/* The steps of a read that come before the grace period and after it, see slots.h. */
-__u32 interface_unlink_slots(struct interface *interface, __u64 now);
-void interface_quiesce_slots(struct interface *interface, __u64 until);
+/*
+ * Looks for attachments that were removed externally, and puts them back if `restore`. Returns
+ * whether it tried.
+ */
+bool interface_check(struct interface *interface, bool restore);
 
-/* Puts missing attachments back, then accounts what was counted since the last read. */
-void interface_read(struct interface *interface, const struct interface_env *env);
+/* Gives the ports of settings and of listening sockets their series, and slots. */
+void interface_apply_policy(struct interface *interface, const struct interface_env *env);
 
-void interface_fold(struct interface *interface, struct port_range ephemeral);
+/* Accounts what the interface counted in the listed slots, and keeps those of its series. */
+void interface_read(struct interface *interface, const struct interface_env *env, const __u32 *list,
+                    __u32 number);
 
 /*
  * Reports every series once; after the interface was removed for final_reports more reads. Totals

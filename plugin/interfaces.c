@@ -2,20 +2,22 @@
 #include "interfaces.h"
 
 #include <errno.h>
-#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "classifier.h"
 #include "clock.h"
+#include "libbpf_log.h"
 #include "log.h"
+#include "snapshot.h"
 
 /* Removed interfaces that are remembered; of more, the one removed longest ago is forgotten. */
 #define REMOVED_MAX 256
 
 /* ---- what the kernel says ---- */
 
-struct port_range interfaces_ephemeral(const struct settings *settings) {
+static struct port_range find_ephemeral(const struct settings *settings) {
     char text[64];
     FILE *file = policy_uses_local_range(settings)
                      ? fopen("/proc/sys/net/ipv4/ip_local_port_range", "re")
@@ -29,13 +31,12 @@ struct port_range interfaces_ephemeral(const struct settings *settings) {
 
 static void update_ephemeral(struct interfaces *interfaces) {
     struct port_range *known = &interfaces->env.ephemeral;
-    struct port_range now = interfaces_ephemeral(interfaces->env.settings);
+    struct port_range now = find_ephemeral(interfaces->env.settings);
 
     if (now.first == known->first && now.last == known->last)
         return;
     *known = now;
-    for (struct interface *i = interfaces->first; i; i = i->next)
-        interface_fold(i, now);
+    slots_fold(interfaces->env.slots, now.first, now.last);
 }
 
 static void update_listeners(struct interfaces *interfaces) {
@@ -43,18 +44,86 @@ static void update_listeners(struct interfaces *interfaces) {
         listeners_update(&interfaces->env.listeners, monotonic());
 }
 
-/* ---- interface names ---- */
+/* ---- what all interfaces share ---- */
 
-int interfaces_init(struct interfaces *interfaces, const struct settings *settings) {
-    __u32 slots = policy_classifier(settings, ARPHRD_ETHER).slots;
+static void save_slots(const struct interface_env *env) {
+    size_t size = policy_slots_state_size(env->settings);
+    void *memory = classifier_state(env->classifier);
 
-    *interfaces = (struct interfaces){.env = {.settings = settings}};
-    interfaces->env.ephemeral = interfaces_ephemeral(settings);
-    interfaces->env.counters = calloc(slots, sizeof(*interfaces->env.counters));
-    if (!interfaces->env.counters)
-        return -ENOMEM;
-    update_listeners(interfaces);
+    if (!memory)
+        return;
+    slots_save(env->slots, snapshot_begin(memory, size));
+    snapshot_commit(memory, size, env->fingerprint);
+}
+
+static int open_classifier(struct interface_env *env, const struct classifier_settings *settings) {
+    const struct classifier_pins pins = {
+        .pins = env->pins,
+        .state_size = policy_slots_state_size(env->settings),
+        .fingerprint = env->fingerprint,
+    };
+    char reason[LOAD_ERROR_SIZE];
+    int error;
+
+    log_capture_begin();
+    error = classifier_open(&env->classifier, settings, env->pins ? &pins : NULL, reason);
+    if (error)
+        pb_log(LOG_ERR, "classifier: %s", reason);
+    log_capture_end("classifier", error ? LOG_NOTICE : -1);
+    return error;
+}
+
+/* Selected ports have their slots also while there is no interface. */
+static void reserve_selected(const struct interface_env *env) {
+    for (__u32 i = 0; i < env->settings->ports_number; i++)
+        slots_reserve(env->slots, env->settings->ports[i]);
+}
+
+static void keep_selected(const struct interface_env *env) {
+    for (__u32 i = 0; i < env->settings->ports_number; i++)
+        slots_keep(env->slots, env->settings->ports[i], SLOTS_BUSY_MAX);
+}
+
+static int make_slots(struct interface_env *env) {
+    struct pb_shared *shared = classifier_shared(env->classifier);
+    __u32 dynamic = policy_dynamic_slots(env->settings);
+    __u32 reserved = policy_reserved_slots(env->settings);
+    int error;
+
+    if (classifier_resumed(env->classifier))
+        error = slots_restore(&env->slots, shared, dynamic, reserved,
+                              snapshot_latest(classifier_state(env->classifier),
+                                              policy_slots_state_size(env->settings),
+                                              env->fingerprint));
+    else
+        error = slots_new(&env->slots, shared, dynamic, reserved);
+    if (error)
+        return error;
+    env->ephemeral = find_ephemeral(env->settings);
+    slots_fold(env->slots, env->ephemeral.first, env->ephemeral.last);
+    reserve_selected(env);
+    save_slots(env);
     return 0;
+}
+
+int interfaces_init(struct interfaces *interfaces, const struct settings *settings,
+                    const struct pins *pins) {
+    struct classifier_settings classifier = policy_classifier(settings, classifier_lanes());
+    struct interface_env *env = &interfaces->env;
+    int error;
+
+    *interfaces = (struct interfaces){.env = {.settings = settings, .pins = pins}};
+    env->fingerprint = policy_fingerprint(settings, &classifier);
+    error = open_classifier(env, &classifier);
+    if (error)
+        return error;
+    env->sums = calloc(classifier.slots, sizeof(*env->sums));
+    error = env->sums ? make_slots(env) : -ENOMEM;
+    if (error)
+        pb_log(LOG_ERR, "cannot start: %s.", strerror(-error));
+    else
+        update_listeners(interfaces);
+    return error;
 }
 
 void interfaces_free(struct interfaces *interfaces, bool keep) {
@@ -65,8 +134,12 @@ void interfaces_free(struct interfaces *interfaces, bool keep) {
         interface_free(i, keep);
     }
     listeners_free(&interfaces->env.listeners);
-    free(interfaces->env.counters);
+    slots_free(interfaces->env.slots);
+    classifier_close(interfaces->env.classifier);
+    free(interfaces->env.sums);
 }
+
+/* ---- interface names ---- */
 
 struct interface *interfaces_find(const struct interfaces *interfaces, const char *name) {
     for (struct interface *i = interfaces->first; i; i = i->next)
@@ -88,13 +161,21 @@ struct interface *interfaces_find_or_create(struct interfaces *interfaces, const
     return interface;
 }
 
+unsigned interfaces_number(const struct interfaces *interfaces) {
+    unsigned number = 0;
+
+    for (const struct interface *i = interfaces->first; i; i = i->next)
+        number += i->instance != NULL;
+    return number;
+}
+
 /* The interface that was removed longest ago, if there are more than are remembered. */
 static struct interface **find_surplus(struct interfaces *interfaces) {
     struct interface **oldest = NULL;
     unsigned number = 0;
 
     for (struct interface **i = &interfaces->first; *i; i = &(*i)->next) {
-        if (!(*i)->removed_at || (*i)->final_reports)
+        if ((*i)->instance || !(*i)->removed_at || (*i)->final_reports)
             continue;
         number++;
         if (!oldest || (*i)->removed_at < (*oldest)->removed_at)
@@ -109,92 +190,154 @@ static void forget_surplus(struct interfaces *interfaces) {
     while ((place = find_surplus(interfaces))) {
         interface = *place;
         *place = interface->next;
+        if (interfaces->next_check == interface)
+            interfaces->next_check = interface->next;
         interface_free(interface, false);
     }
 }
 
 /* ---- links ---- */
 
-const struct netlink_link *links_find(const struct links *links, int index) {
-    for (unsigned i = 0; i < links->number; i++)
-        if (links->link[i].index == index)
-            return &links->link[i];
-    return NULL;
+static int by_address(const void *a, const void *b) {
+    const struct netlink_link *const *left = a, *const *right = b;
+
+    return (*left > *right) - (*left < *right);
 }
 
-struct renamed {
-    struct instance *instance;
-    const struct netlink_link *link; /* its new name */
-};
+/* The links that are attached, in the order of their addresses; NULL: no memory. */
+static const struct netlink_link **list_attached(const struct interfaces *interfaces,
+                                                 const struct links *links, unsigned *number) {
+    const struct netlink_link **attached =
+        calloc(interfaces_number(interfaces) + 1, sizeof(void *));
 
-/*
- * Detaches from interfaces that were removed or aren't wanted any more, and takes the instances of
- * renamed ones into renamed[], which has room for all. Returns how many were renamed.
- */
-static unsigned detach_old(struct interfaces *interfaces, const struct links *links,
-                           struct renamed *renamed) {
-    unsigned number = 0;
-    bool detached = false;
+    *number = 0;
+    for (const struct interface *i = interfaces->first; i && attached; i = i->next) {
+        const struct netlink_link *link =
+            i->instance && i->instance->attach ? links_find(links, i->instance->index) : NULL;
 
-    for (struct interface *i = interfaces->first; i; i = i->next) {
-        const struct netlink_link *link;
-
-        if (!i->instance)
-            continue;
-        link = links_find(links, instance_index(i->instance));
-        if (!link || !policy_wants(interfaces->env.settings, link)) {
-            interface_detach(i);
-            detached = true;
-        } else if (strcmp(link->name, i->name) != 0) {
-            renamed[number].instance = interface_pass(i, &interfaces->env);
-            renamed[number++].link = link;
-        }
+        if (link)
+            attached[(*number)++] = link;
     }
-    /* No CPU counts after this: the last read misses nothing. */
-    if (detached)
-        classifier_grace_period();
-    for (struct interface *i = interfaces->first; i; i = i->next) {
-        if (!i->instance || !i->removed_at)
+    if (attached)
+        qsort(attached, *number, sizeof(void *), by_address);
+    return attached;
+}
+
+unsigned interfaces_pending(const struct interfaces *interfaces, const struct links *links,
+                            const struct netlink_link **pending, bool *later) {
+    const struct netlink_link **attached;
+    unsigned number = 0, attached_number;
+    __u64 now = monotonic();
+
+    attached = list_attached(interfaces, links, &attached_number);
+    *later |= !attached;
+    for (unsigned n = 0; n < links->number && attached; n++) {
+        const struct netlink_link *link = &links->link[n];
+        const struct interface *interface;
+
+        if (!(link->flags & IFF_UP) || !policy_wants(interfaces->env.settings, link) ||
+            bsearch(&link, attached, attached_number, sizeof(void *), by_address))
             continue;
-        interface_stop(i, &interfaces->env);
-        pb_log(LOG_INFO, "%s: stopped counting (interface removed or no longer selected).",
-               i->name);
+        interface = interfaces_find(interfaces, link->name);
+        if (!interface || interface_may_attach(interface, link->index, now))
+            pending[number++] = link;
+        else
+            *later = true;
     }
+    free(attached);
     return number;
 }
 
-int interfaces_follow(struct interfaces *interfaces, const struct links *links) {
-    struct renamed *renamed;
+/* Whether the instance can go on counting. */
+static bool is_valid(const struct interfaces *interfaces, const struct instance *instance,
+                     const struct netlink_link *link) {
+    return link && policy_wants(interfaces->env.settings, link) &&
+           policy_l2_len(link->type) == instance->l2_len;
+}
+
+unsigned interfaces_detach(struct interfaces *interfaces, const struct links *links,
+                           struct attach **detached) {
+    unsigned number = 0;
+
+    for (struct interface *i = interfaces->first; i; i = i->next)
+        if (i->instance &&
+            !is_valid(interfaces, i->instance, links_find(links, i->instance->index)))
+            detached[number++] = interface_detach(i);
+    return number;
+}
+
+unsigned interfaces_removed(const struct interfaces *interfaces, struct instance **removed) {
     unsigned number = 0;
 
     for (const struct interface *i = interfaces->first; i; i = i->next)
-        number += i->instance != NULL;
-    renamed = calloc(number ? number : 1, sizeof(*renamed));
-    if (!renamed)
-        return -ENOMEM;
-    number = detach_old(interfaces, links, renamed);
-    for (unsigned i = 0; i < number; i++) {
-        struct interface *interface = interfaces_find_or_create(interfaces, renamed[i].link->name);
+        if (i->instance && i->removed_at)
+            removed[number++] = i->instance;
+    return number;
+}
+
+void interfaces_end(struct interfaces *interfaces, bool gone) {
+    for (struct interface *i = interfaces->first; i; i = i->next) {
+        if (!i->instance || !i->removed_at)
+            continue;
+        if (gone && i->instance->counting)
+            pb_log(LOG_INFO, "%s: stopped counting (interface removed or no longer selected).",
+                   i->name);
+        interface_end(i, &interfaces->env);
+    }
+}
+
+unsigned interfaces_rename(struct interfaces *interfaces, const struct links *links,
+                           struct instance **ended) {
+    unsigned number = 0, failed = 0;
+
+    /* First all pass, then all take: two may have exchanged their names. */
+    for (struct interface *i = interfaces->first; i; i = i->next) {
+        const struct netlink_link *link =
+            i->instance ? links_find(links, i->instance->index) : NULL;
+
+        if (link && strcmp(link->name, i->name) != 0)
+            ended[number++] = interface_pass(i, &interfaces->env);
+    }
+    for (unsigned n = 0; n < number; n++) {
+        const struct netlink_link *link = links_find(links, ended[n]->index);
+        struct interface *interface = interfaces_find_or_create(interfaces, link->name);
 
         if (interface)
-            interface_take(interface, &interfaces->env, renamed[i].instance, renamed[i].link);
+            interface_take(interface, &interfaces->env, ended[n], link);
         else
-            instance_close(renamed[i].instance, false);
+            ended[failed++] = ended[n];
     }
-    free(renamed);
-    return 0;
+    return failed;
 }
 
 /* ---- reading ---- */
 
-/* Unlinks the victims of all interfaces, and waits once for all. */
-static void unlink_victims(struct interfaces *interfaces, __u64 interval) {
-    __u64 now = monotonic(), until = now;
-    __u32 waiting = 0;
+/*
+ * Looks after the attachments, which costs a query for each: of all within ten reads, and of more
+ * for at most a fiftieth of the interval. Attaching takes longer: in that time, too, but for one.
+ */
+static void check_attachments(struct interfaces *interfaces, __u64 interval) {
+    unsigned number = interfaces_number(interfaces), done = 0;
+    __u64 until = monotonic() + interval / 50;
+    bool restored = false;
 
-    for (struct interface *i = interfaces->first; i; i = i->next)
-        waiting += interface_unlink_slots(i, now);
-    if (!waiting)
+    while (done < number && (done < (number + 9) / 10 || monotonic() < until)) {
+        struct interface *interface =
+            interfaces->next_check ? interfaces->next_check : interfaces->first;
+
+        interfaces->next_check = interface->next;
+        if (!interface->instance)
+            continue;
+        restored |= interface_check(interface, !restored || monotonic() < until);
+        done++;
+    }
+}
+
+/* Unlinks the victims of the last read, and waits for a grace period. */
+static void unlink_victims(struct slots *slots, __u64 interval) {
+    __u64 now = monotonic(), until = now;
+
+    if (!slots_unlink(slots, now))
         return;
     /* Refused (nohz_full, a seccomp filter): time passes instead, an interval alone is no bound. */
     if (classifier_grace_period()) {
@@ -202,19 +345,43 @@ static void unlink_victims(struct interfaces *interfaces, __u64 interval) {
 
         until = now > wait ? now - wait : 0; /* the machine may be up for less than that */
     }
+    slots_quiesce(slots, until);
+}
+
+static void end_everywhere(void *context, __u32 key) {
+    const struct interfaces *interfaces = context;
+
     for (struct interface *i = interfaces->first; i; i = i->next)
-        interface_quiesce_slots(i, until);
+        ledger_end(i->ledger, key);
 }
 
 void interfaces_read(struct interfaces *interfaces, __u64 interval, interface_report_fn *report,
                      void *context) {
+    struct slots *slots = interfaces->env.slots;
+    const __u32 *list;
+    __u32 number;
+
+    check_attachments(interfaces, interval);
     update_ephemeral(interfaces);
     update_listeners(interfaces);
-    unlink_victims(interfaces, interval);
-    for (struct interface *i = interfaces->first; i; i = i->next) {
+    /* Before accounting: their series begin at this read. */
+    for (struct interface *i = interfaces->first; i; i = i->next)
         if (i->instance)
-            interface_read(i, &interfaces->env);
+            interface_apply_policy(i, &interfaces->env);
+
+    unlink_victims(slots, interval);
+    number = slots_list(slots, false, &list);
+    for (struct interface *i = interfaces->first; i; i = i->next)
+        if (i->instance)
+            interface_read(i, &interfaces->env, list, number);
+    keep_selected(&interfaces->env);
+    save_slots(&interfaces->env);
+    slots_recycle(slots);
+
+    for (struct interface *i = interfaces->first; i; i = i->next)
         interface_report(i, report, context);
-    }
+    /* After the reports: a series that ends has reported all that it counted. */
+    slots_end_surplus(slots, end_everywhere, interfaces);
+    slots_pick_victims(slots);
     forget_surplus(interfaces);
 }

@@ -9,20 +9,21 @@
 #define PB_INTERFACES_H
 
 #include "interface.h"
+#include "links.h"
 
 struct interfaces {
     struct interface *first;
+    struct interface *next_check; /* where the next read begins to look after attachments */
     struct interface_env env;
 };
 
-/* All links as netlink.h lists them; the array is the caller's. */
-struct links {
-    struct netlink_link *link;
-    unsigned number;
-};
-
-/* -ENOMEM. settings must outlive it, and so must env.pins, which the caller sets afterwards. */
-int interfaces_init(struct interfaces *interfaces, const struct settings *settings);
+/*
+ * Opens the classifier and prepares the slots; resumes both from what is pinned. settings and pins
+ * must outlive it; pins may be NULL. On failure one line is logged, and interfaces_free is called
+ * all the same.
+ */
+int interfaces_init(struct interfaces *interfaces, const struct settings *settings,
+                    const struct pins *pins);
 
 /* With `keep` what is pinned stays attached, see instance_close. */
 void interfaces_free(struct interfaces *interfaces, bool keep);
@@ -33,17 +34,39 @@ struct interface *interfaces_find(const struct interfaces *interfaces, const cha
 /* NULL: no memory. */
 struct interface *interfaces_find_or_create(struct interfaces *interfaces, const char *name);
 
-/* NULL: no such link. */
-const struct netlink_link *links_find(const struct links *links, int index);
-
-/* The ephemeral range under the current sysctl, or whatever is folded in place of it. */
-struct port_range interfaces_ephemeral(const struct settings *settings);
+/* How many interfaces have an instance. */
+unsigned interfaces_number(const struct interfaces *interfaces);
 
 /*
- * Stops counting on interfaces that were removed or aren't wanted any more, and passes the
- * instances of renamed ones on to their new names. 0 or -ENOMEM.
+ * The links that are wanted and up and not attached, and that are due for an attempt, into
+ * pending[], which has room for all of `links`. Returns how many. *later is set if others will be
+ * due later.
  */
-int interfaces_follow(struct interfaces *interfaces, const struct links *links);
+unsigned interfaces_pending(const struct interfaces *interfaces, const struct links *links,
+                            const struct netlink_link **pending, bool *later);
+
+/*
+ * Takes the attachments of interfaces that were removed, aren't wanted any more, or have got
+ * another link layer, into detached[], which has room for all instances; they are the caller's to
+ * close, and the interfaces to be ended. Returns how many.
+ */
+unsigned interfaces_detach(struct interfaces *interfaces, const struct links *links,
+                           struct attach **detached);
+
+/*
+ * The instances of interfaces that are to be ended, into removed[], which has room for all.
+ * Returns how many. interfaces_end reads them a last time, when nothing counts in them any more,
+ * and logs that if they are `gone`; then they are the caller's to close.
+ */
+unsigned interfaces_removed(const struct interfaces *interfaces, struct instance **removed);
+void interfaces_end(struct interfaces *interfaces, bool gone);
+
+/*
+ * Passes the instances of renamed interfaces on to their new names. Those for which there is no
+ * memory come into ended[], to be withdrawn and closed. Returns how many.
+ */
+unsigned interfaces_rename(struct interfaces *interfaces, const struct links *links,
+                           struct instance **ended);
 
 /*
  * Reads every interface and reports every series. interval: nanoseconds between reads. May wait

@@ -2,8 +2,7 @@
 #include "monitor.h"
 
 #include <errno.h>
-#include <net/if_arp.h>
-#include <poll.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,139 +10,61 @@
 #include <unistd.h>
 
 #include "attach.h"
-#include "classifier.h"
 #include "clock.h"
 #include "interfaces.h"
-#include "libbpf_log.h"
 #include "log.h"
 #include "netlink.h"
 #include "pins.h"
+#include "reconcile.h"
+
+/* init attaches for at most so long; the thread does the rest. */
+#define START_TIME (2 * SECOND)
 
 struct monitor {
     const struct settings *settings;
     struct netlink *netlink;
-    struct pins *pins;    /* NULL: nothing outlives the daemon */
-    pthread_mutex_t lock; /* for interfaces, whose settings and pins never change */
+    struct pins *pins; /* NULL: nothing outlives the daemon */
+    pthread_mutex_t lock;
     struct interfaces interfaces;
-    struct log_limit list_failure;
+    struct attacher attacher;
+    bool incomplete; /* not all were attached at the start, nor since */
     pthread_t thread;
     bool running;
     int wake; /* eventfd: tells the thread to exit */
 };
 
-/* ---- links come and go ---- */
-
-static int list_links(struct monitor *monitor, struct links *links) {
-    int error = netlink_links(monitor->netlink, &links->link, &links->number);
-
-    if (!error)
-        log_limit_reset(&monitor->list_failure);
-    else if (log_limit_pass(&monitor->list_failure, monotonic()))
-        pb_log(LOG_ERR, "cannot list the interfaces: %s.", strerror(-error));
-    return error;
-}
-
-static bool is_counted(struct monitor *monitor, const char *name) {
-    const struct interface *interface;
-    bool counted;
+static void report_complete(struct monitor *monitor) {
+    unsigned number = 0;
 
     pthread_mutex_lock(&monitor->lock);
-    interface = interfaces_find(&monitor->interfaces, name);
-    counted = interface && interface->instance;
+    for (const struct interface *i = monitor->interfaces.first; i; i = i->next)
+        number += i->instance && i->instance->attach;
     pthread_mutex_unlock(&monitor->lock);
-    return counted;
-}
-
-/* The instance becomes the interface's, or is closed: -ENOMEM. */
-static int register_instance(struct monitor *monitor, struct instance *instance,
-                             const struct netlink_link *link) {
-    struct interface *interface;
-    int error = -ENOMEM;
-
-    pthread_mutex_lock(&monitor->lock);
-    interface = interfaces_find_or_create(&monitor->interfaces, link->name);
-    if (interface)
-        error = interface_resume(interface, &monitor->interfaces.env, instance, link);
-    pthread_mutex_unlock(&monitor->lock);
-    if (error)
-        instance_close(instance, true);
-    else
-        pb_log(LOG_INFO, "%s: counting.", link->name);
-    return error;
-}
-
-/* -ENODEV: the link has gone meanwhile. */
-static int attach_link(struct monitor *monitor, const struct netlink_link *link) {
-    struct port_range ephemeral = interfaces_ephemeral(monitor->settings);
-    char reason[INSTANCE_REASON_SIZE];
-    struct interface *interface = NULL;
-    struct instance *instance;
-    int error;
-
-    log_capture_begin();
-    error = instance_open(&instance, &monitor->interfaces.env, ephemeral, link, reason);
-    if (!error) {
-        snprintf(reason, sizeof(reason), "out of memory.");
-        error = register_instance(monitor, instance, link);
-    }
-    pthread_mutex_lock(&monitor->lock);
-    if (error) {
-        interface = interfaces_find_or_create(&monitor->interfaces, link->name);
-        if (interface) /* a name that is never counted is forgotten, too */
-            interface->removed_at = monotonic();
-    }
-    interface_end_attempt(interface, link, error, reason);
-    pthread_mutex_unlock(&monitor->lock);
-    return error;
-}
-
-static bool is_stopping(const struct monitor *monitor) {
-    struct pollfd wake = {.fd = monitor->wake, .events = POLLIN};
-
-    return poll(&wake, 1, 0) > 0;
-}
-
-/* Makes what is attached equal to what is wanted. Negative errno: some wanted link is not. */
-static int reconcile(struct monitor *monitor) {
-    struct links links;
-    int result = list_links(monitor, &links);
-
-    if (result)
-        return result;
-    pthread_mutex_lock(&monitor->lock);
-    result = interfaces_follow(&monitor->interfaces, &links);
-    pthread_mutex_unlock(&monitor->lock);
-
-    /* When stopping all would only be detached again, and a burst takes seconds to attach. */
-    for (unsigned n = 0; n < links.number && !is_stopping(monitor); n++) {
-        const struct netlink_link *link = &links.link[n];
-        int error;
-
-        if (!(link->flags & IFF_UP) || !policy_wants(monitor->settings, link) ||
-            is_counted(monitor, link->name))
-            continue;
-        error = attach_link(monitor, link); /* slow, so without the lock */
-        if (error && error != -ENODEV)      /* deleted: RTM_DELLINK follows */
-            result = error;
-    }
-    free(links.link);
-    return result;
+    pb_log(LOG_INFO, "all %u interfaces are attached.", number);
+    monitor->incomplete = false;
 }
 
 static void *link_thread(void *argument) {
     struct monitor *monitor = argument;
-    struct pollfd fds[] = {{.fd = monitor->wake, .events = POLLIN},
-                           {.fd = netlink_fd(monitor->netlink), .events = POLLIN}};
     const int retry = RETRY_INTERVAL / 1000000; /* ms */
-    int timeout = retry;                        /* not all may have been attached at the start */
+    int timeout = monitor->incomplete ? 0 : retry;
 
     for (;;) {
-        int ready = poll(fds, 2, timeout);
+        struct progress progress = {0};
+        __u64 began;
+        int error;
 
-        if (fds[0].revents)
+        attacher_wait(&monitor->attacher, timeout);
+        began = monotonic();
+        if (attacher_is_stopped(&monitor->attacher, 0))
             return NULL;
-        if (ready >= 0)
-            timeout = reconcile(monitor) ? retry : -1;
+        error = reconcile(&monitor->attacher, &progress);
+        timeout = progress.left ? 0 : error || progress.later ? retry : -1;
+        if (monitor->incomplete && timeout == -1)
+            report_complete(monitor);
+        /* Others get the rtnl lock for as long, but what interrupted it doesn't wait. */
+        if (attacher_is_stopped(&monitor->attacher, progress.left ? 0 : attacher_pause(began)))
+            return NULL;
     }
 }
 
@@ -156,23 +77,6 @@ static void warn_absent(const struct monitor *monitor) {
     for (unsigned n = 0; (name = selection_name(monitor->settings->interfaces, n)); n++)
         if (!if_nametoindex(name))
             pb_log(LOG_WARNING, "%s: interface not found; will attach when it appears.", name);
-}
-
-/* Whether the classifier is accepted at all, with nothing to attach to yet. */
-static int probe(const struct monitor *monitor) {
-    struct classifier_settings settings = policy_classifier(monitor->settings, ARPHRD_ETHER);
-    char reason[LOAD_ERROR_SIZE];
-    struct classifier *classifier;
-    int error;
-
-    log_capture_begin();
-    error = classifier_open(&classifier, &settings, NULL, reason);
-    if (error)
-        pb_log(LOG_ERR, "classifier: %s", reason);
-    else
-        classifier_close(classifier);
-    log_capture_end("classifier", error ? LOG_NOTICE : -1);
-    return error;
 }
 
 struct wanted {
@@ -196,41 +100,53 @@ static int open_pins(struct monitor *monitor) {
         pins_close(monitor->pins);
         monitor->pins = NULL;
     }
-    monitor->interfaces.env.pins = monitor->pins;
     return error;
 }
 
 /* Removes what killed daemons left where nothing is to be resumed. */
-static int remove_leftovers(struct monitor *monitor) {
-    struct links links;
-    struct wanted wanted = {.settings = monitor->settings, .links = &links};
-    int error = list_links(monitor, &links);
+static void remove_leftovers(struct monitor *monitor, const struct links *links) {
+    struct wanted wanted = {.settings = monitor->settings, .links = links};
 
-    if (error)
-        return error;
     /* With pins a filter that is wanted is taken over while it counts. */
-    for (unsigned i = 0; i < links.number; i++)
-        if (!monitor->pins || !policy_wants(monitor->settings, &links.link[i]))
-            attach_remove_stale(links.link[i].index);
+    for (unsigned i = 0; i < links->number; i++)
+        if (!monitor->pins || !policy_wants(monitor->settings, &links->link[i]))
+            attach_remove_stale(links->link[i].index);
     if (monitor->pins)
         pins_sweep(monitor->pins, is_wanted, &wanted);
-    free(links.link);
-    return 0;
 }
 
+/* At least one must be attached if any is wanted: else the thread's attempts would fail, too. */
 static int first_attach(struct monitor *monitor) {
+    struct progress progress = {.deadline = monotonic() + START_TIME};
+    struct links links;
     bool counting = false;
-    int error = remove_leftovers(monitor);
+    int error = reconcile_list(&monitor->attacher, &links);
 
-    if (!error)
-        error = probe(monitor);
     if (error)
         return error;
-    error = reconcile(monitor);
+    remove_leftovers(monitor, &links);
+    error = interfaces_init(&monitor->interfaces, monitor->settings, monitor->pins);
+    if (!error && monitor->pins)
+        error = reconcile_resume(&monitor->attacher, &links);
+    free(links.link);
+    if (error)
+        return error;
+    error = reconcile(&monitor->attacher, &progress);
+    monitor->incomplete = progress.left;
     for (const struct interface *i = monitor->interfaces.first; i; i = i->next)
-        counting |= i->instance != NULL;
+        counting |= i->instance && i->instance->attach;
     warn_absent(monitor);
     return counting ? 0 : error;
+}
+
+static __u64 machine_memory(void) {
+    return (__u64)sysconf(_SC_PHYS_PAGES) * (__u64)sysconf(_SC_PAGESIZE);
+}
+
+static __u64 interface_memory(const struct settings *settings) {
+    struct classifier_settings classifier = policy_classifier(settings, classifier_lanes());
+
+    return counters_size(&classifier) + (settings->persist ? policy_state_size(settings) : 0);
 }
 
 int monitor_start(struct monitor **out, const struct settings *settings, monitor_spawn_fn *spawn) {
@@ -246,12 +162,20 @@ int monitor_start(struct monitor **out, const struct settings *settings, monitor
     monitor->wake = eventfd(0, EFD_CLOEXEC);
     error = monitor->wake < 0 ? -errno : 0;
     if (!error)
-        error = interfaces_init(&monitor->interfaces, settings);
-    if (!error)
         error = netlink_open(&monitor->netlink);
     if (error)
         goto fail;
     error = open_pins(monitor);
+    monitor->attacher = (struct attacher){
+        .settings = settings,
+        .netlink = monitor->netlink,
+        .pins = monitor->pins,
+        .interfaces = &monitor->interfaces,
+        .lock = &monitor->lock,
+        .stop = monitor->wake,
+        .memory_each = interface_memory(settings),
+        .memory_max = policy_memory_max(machine_memory()),
+    };
     if (!error)
         error = first_attach(monitor);
     if (error) { /* the reason was logged */

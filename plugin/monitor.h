@@ -19,9 +19,10 @@ typedef int monitor_spawn_fn(pthread_t *thread, void *(*routine)(void *), void *
                              const char *name);
 
 /*
- * Attaches to all wanted interfaces that are up and starts the thread. settings must outlive
- * *out. Negative errno after one line of the log; nothing stays attached then. An interface that
- * is wanted but absent is no error.
+ * Attaches to the wanted interfaces that are up, for at most two seconds, and starts the thread,
+ * which attaches to the others. settings must outlive *out. Negative errno after one line of the
+ * log; nothing is attached then but what an earlier daemon left pinned. An interface that is wanted
+ * but absent is no error.
  */
 int monitor_start(struct monitor **out, const struct settings *settings, monitor_spawn_fn *spawn);
 

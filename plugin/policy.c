@@ -31,7 +31,7 @@ bool policy_wants(const struct settings *settings, const struct netlink_link *li
     return selection_wants(settings->interfaces, link->name);
 }
 
-static __u32 l2_len(unsigned short type) {
+__u32 policy_l2_len(unsigned short type) {
     switch (type) {
     case ARPHRD_ETHER:
     case ARPHRD_LOOPBACK:
@@ -44,7 +44,7 @@ static __u32 l2_len(unsigned short type) {
     }
 }
 
-struct classifier_settings policy_classifier(const struct settings *settings, unsigned short type) {
+struct classifier_settings policy_classifier(const struct settings *settings, __u32 lanes) {
     static const struct {
         enum pb_port ingress, egress;
     } ports[] = {
@@ -56,13 +56,17 @@ struct classifier_settings policy_classifier(const struct settings *settings, un
     };
 
     return (struct classifier_settings){
-        .l2_len = l2_len(type),
         .ingress_port = ports[settings->count_by].ingress,
         .egress_port = ports[settings->count_by].egress,
         .ingress = settings->ingress,
         .egress = settings->egress,
         .slots = slots_total(policy_dynamic_slots(settings), policy_reserved_slots(settings)),
+        .lanes = lanes,
     };
+}
+
+__u64 policy_memory_max(__u64 machine) {
+    return machine / 32;
 }
 
 struct ledger_policy policy_ledger(const struct settings *settings) {
@@ -91,19 +95,24 @@ struct port_range policy_ephemeral(const struct settings *settings, const char *
     return (struct port_range){EPHEMERAL_FIRST, EPHEMERAL_LAST};
 }
 
-/* ---- what outlives the daemon: slots, then ledger ---- */
+/* ---- what outlives the daemon ---- */
 
 /* To be changed with the meaning of anything saved that its size does not tell. */
-#define LAYOUT 1
+#define LAYOUT 2
 
-size_t policy_slots_size(const struct settings *settings) {
-    return slots_saved_size(policy_dynamic_slots(settings), policy_reserved_slots(settings));
+size_t policy_slots_state_size(const struct settings *settings) {
+    return snapshot_size(
+        slots_saved_size(policy_dynamic_slots(settings), policy_reserved_slots(settings)));
+}
+
+size_t policy_tally_size(const struct settings *settings) {
+    return tally_saved_size(policy_dynamic_slots(settings), policy_reserved_slots(settings));
 }
 
 size_t policy_state_size(const struct settings *settings) {
     struct ledger_policy ledger = policy_ledger(settings);
 
-    return snapshot_size(policy_slots_size(settings) +
+    return snapshot_size(policy_tally_size(settings) +
                          ledger_saved_size(&ledger, settings->ports_number));
 }
 
@@ -124,13 +133,14 @@ __u64 policy_fingerprint(const struct settings *settings,
                          const struct classifier_settings *classifier) {
     const __u64 facts[] = {LAYOUT,
                            policy_state_size(settings),
-                           policy_slots_size(settings),
+                           policy_slots_state_size(settings),
+                           policy_tally_size(settings),
                            sizeof(struct pb_shared),
                            PB_FIXED_SLOTS,
                            policy_dynamic_slots(settings),
                            policy_reserved_slots(settings),
                            classifier->slots,
-                           classifier->l2_len,
+                           classifier->lanes,
                            classifier->ingress_port,
                            classifier->egress_port,
                            classifier->ingress,
@@ -144,7 +154,9 @@ __u64 policy_fingerprint(const struct settings *settings,
     return hash;
 }
 
-__u64 policy_fingerprint_named(__u64 fingerprint, const char *name) {
+__u64 policy_fingerprint_interface(__u64 fingerprint, __u32 maps, __u32 l2_len, const char *name) {
+    fingerprint = hash_number(fingerprint, maps, sizeof(maps));
+    fingerprint = hash_number(fingerprint, l2_len, sizeof(l2_len));
     for (const char *byte = name; *byte; byte++)
         fingerprint = hash_byte(fingerprint, *byte);
     return fingerprint;

@@ -21,8 +21,14 @@ __u32 policy_reserved_slots(const struct settings *settings);
 /* Whether an interface is to be counted. */
 bool policy_wants(const struct settings *settings, const struct netlink_link *link);
 
-/* For an interface of this ARPHRD type. */
-struct classifier_settings policy_classifier(const struct settings *settings, unsigned short type);
+/* With counters for so many CPUs, see tc_portbytes.h. */
+struct classifier_settings policy_classifier(const struct settings *settings, __u32 lanes);
+
+/* What comes before L3 on an interface of this ARPHRD type: bytes, or PB_L2_UNKNOWN. */
+__u32 policy_l2_len(unsigned short type);
+
+/* The most kernel memory for the counters of all interfaces, of a machine with this much memory. */
+__u64 policy_memory_max(__u64 machine);
 
 struct ledger_policy policy_ledger(const struct settings *settings);
 
@@ -37,16 +43,21 @@ struct port_range {
 bool policy_uses_local_range(const struct settings *settings);
 struct port_range policy_ephemeral(const struct settings *settings, const char *local_port_range);
 
-/* The state of one interface that outlives the daemon: its size, and that of the slots' part. */
-size_t policy_slots_size(const struct settings *settings);
+/*
+ * What outlives the daemon. The state of the slots, which all interfaces share; that of an
+ * interface: its size, and that of the tally's part, which the ledger's follows.
+ */
+size_t policy_slots_state_size(const struct settings *settings);
+size_t policy_tally_size(const struct settings *settings);
 size_t policy_state_size(const struct settings *settings);
 
 /*
- * A number for everything that the pinned maps and the state depend on; a state of another number
- * is not resumed. A ledger belongs to an interface's name, which is added to the rest.
+ * A number for everything that the pinned maps and the states depend on; a state of another number
+ * is not resumed. The second is that of an interface: of its name, since a ledger belongs to that,
+ * of its link layer, and of the shared maps (classifier_id) that its state goes with.
  */
 __u64 policy_fingerprint(const struct settings *settings,
                          const struct classifier_settings *classifier);
-__u64 policy_fingerprint_named(__u64 fingerprint, const char *name);
+__u64 policy_fingerprint_interface(__u64 fingerprint, __u32 maps, __u32 l2_len, const char *name);
 
 #endif

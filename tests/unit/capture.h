@@ -9,10 +9,11 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "log.h"
 
-#define CAPTURE_LINES 16
+#define CAPTURE_LINES 128
 
 static struct {
     pthread_mutex_t lock;
@@ -40,6 +41,17 @@ static inline void capture_clear(void) {
     captured.number = 0;
     captured.line[0][0] = 0;
     pthread_mutex_unlock(&captured.lock);
+}
+
+/* How many of the recorded lines contain the text. */
+static inline unsigned capture_count(const char *text) {
+    unsigned number = 0;
+
+    pthread_mutex_lock(&captured.lock);
+    for (unsigned i = 0; i < captured.number && i < CAPTURE_LINES; i++)
+        number += strstr(captured.line[i], text) != NULL;
+    pthread_mutex_unlock(&captured.lock);
+    return number;
 }
 
 #endif

@@ -16,21 +16,36 @@
 #include "attach.h"
 #include "capture.h"
 #include "classifier.h"
+#include "counters.h"
 #include "libbpf_log.h"
 #include "monitor.h"
 #include "netlink.h"
 #include "pins.h"
+#include "reconcile.h"
 #include "tap.h"
 
 /* ---- the kernel ---- */
 
+#define LINKS_MAX 100
+
 static struct pb_shared shared;
-static struct pb_counters counters[PB_DYNAMIC_END];
+static struct row {
+    struct pb_counters counters[PB_FIXED_SLOTS + 1100];
+    unsigned open;
+    bool published;
+} rows[LINKS_MAX + 1];            /* by index */
 static __u64 uptime;              /* seconds */
 static unsigned links_number = 1; /* eth1, eth2, ... */
 static int links_changed = -1;    /* poll leaves it out */
-static unsigned opened;           /* classifiers, the probe included */
-static unsigned last_before_stop; /* of these; it waits for the stop of the monitor. 0: none */
+static int open_error, attach_error;
+static unsigned attach_seconds;        /* what one attachment takes */
+static __u64 counters_bytes;           /* of an interface */
+static unsigned opened;                /* counters, so far */
+static unsigned attempts;              /* to attach, so far */
+static unsigned attached;              /* now */
+static unsigned too_early;             /* attached before its counters could be found */
+static unsigned checks[LINKS_MAX + 1]; /* of attachments, by index */
+static unsigned last_before_stop;      /* attempt that waits for the stop of the monitor; 0: none */
 static sem_t at_last, told_to_stop;
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
@@ -53,12 +68,8 @@ int __wrap_eventfd_write(int fd, eventfd_t value) {
 int classifier_open(struct classifier **out, const struct classifier_settings *settings,
                     const struct classifier_pins *pins, char reason[LOAD_ERROR_SIZE]) {
     (void)settings, (void)pins, (void)reason;
-    if (++opened == last_before_stop) {
-        sem_post(&at_last);
-        sem_wait(&told_to_stop);
-    }
     memset(&shared, 0, sizeof(shared));
-    memset(counters, 0, sizeof(counters));
+    memset(rows, 0, sizeof(rows));
     *out = (struct classifier *)&shared;
     return 0;
 }
@@ -67,13 +78,19 @@ void classifier_close(struct classifier *classifier) {
     (void)classifier;
 }
 
-int classifier_ingress_program(const struct classifier *classifier) {
-    (void)classifier;
-    return 0;
+__u32 classifier_lanes(void) {
+    return 1;
 }
 
-int classifier_egress_program(const struct classifier *classifier) {
+bool classifier_resumed(const struct classifier *classifier) {
     (void)classifier;
+    return false;
+}
+
+int classifier_programs(struct classifier *classifier, __u32 l2_len, __u32 row,
+                        struct program *programs[DIRECTIONS], char reason[LOAD_ERROR_SIZE]) {
+    (void)classifier, (void)l2_len, (void)row, (void)reason;
+    memset(programs, 0, DIRECTIONS * sizeof(programs[0]));
     return 0;
 }
 
@@ -82,14 +99,60 @@ void *classifier_state(struct classifier *classifier) {
     return NULL;
 }
 
+__u32 classifier_id(const struct classifier *classifier) {
+    (void)classifier;
+    return 1;
+}
+
 struct pb_shared *classifier_shared(struct classifier *classifier) {
     (void)classifier;
     return &shared;
 }
 
-void classifier_read(const struct classifier *classifier, struct pb_counters *out, __u32 number) {
-    (void)classifier;
-    memcpy(out, counters, number * sizeof(*out));
+int counters_open(struct counters **out, struct classifier *classifier, int interface,
+                  const struct counters_pins *pins) {
+    (void)classifier, (void)pins;
+    if (open_error)
+        return open_error;
+    *out = (struct counters *)&rows[interface];
+    rows[interface].open++;
+    opened++;
+    return 0;
+}
+
+void counters_close(struct counters *counters) {
+    ((struct row *)counters)->open--;
+}
+
+int counters_publish(struct counters *const *counters, unsigned number) {
+    for (unsigned i = 0; i < number; i++)
+        ((struct row *)counters[i])->published = true;
+    return 0;
+}
+
+void counters_withdraw(struct counters *counters) {
+    ((struct row *)counters)->published = false;
+}
+
+__u32 counters_row(const struct counters *counters) {
+    (void)counters;
+    return PB_ROW_BY_INDEX;
+}
+
+void *counters_state(struct counters *counters) {
+    (void)counters;
+    return NULL;
+}
+
+__u64 counters_size(const struct classifier_settings *settings) {
+    (void)settings;
+    return counters_bytes;
+}
+
+void counters_read(const struct counters *row, const __u32 *list, __u32 number,
+                   struct pb_counters *sums) {
+    for (__u32 i = 0; i < number; i++)
+        sums[list[i]] = ((const struct row *)row)->counters[list[i]];
 }
 
 int classifier_grace_period(void) {
@@ -98,7 +161,17 @@ int classifier_grace_period(void) {
 
 int attach_open(struct attach **out, const struct attach_settings *settings,
                 char reason[ATTACH_REASON_SIZE]) {
-    (void)settings, (void)reason;
+    snprintf(reason, ATTACH_REASON_SIZE, "simulated");
+    if (++attempts == last_before_stop) {
+        sem_post(&at_last);
+        sem_wait(&told_to_stop);
+    }
+    uptime += attach_seconds;
+    if (attach_error)
+        return attach_error;
+    if (!rows[settings->interface].published)
+        too_early++;
+    attached++;
     *out = (struct attach *)&shared;
     return 0;
 }
@@ -109,12 +182,13 @@ int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
 }
 
 int attach_check(struct attach *attach, const char *name) {
-    (void)attach, (void)name;
+    (void)attach;
+    checks[strtoul(name + 3, NULL, 10)]++;
     return 0;
 }
 
 void attach_close(struct attach *attach) {
-    (void)attach;
+    attached -= attach != NULL;
 }
 
 void attach_disown(struct attach *attach) {
@@ -133,6 +207,12 @@ int pins_open(struct pins **out, bool create) {
 
 void pins_close(struct pins *pins) {
     (void)pins;
+}
+
+int pins_list(const struct pins *pins, int **interfaces, unsigned *number) {
+    (void)pins, (void)interfaces;
+    *number = 0;
+    return 0;
 }
 
 void pins_remove_all(const struct pins *pins, int interface) {
@@ -192,8 +272,8 @@ static __u32 first_packet(__u32 key) {
     shared.table[key] = slot;
     *cell = 0;
     shared.head++;
-    counters[slot].rx_packets++;
-    counters[slot].rx_bytes += 100;
+    rows[1].counters[slot].rx_packets++;
+    rows[1].counters[slot].rx_bytes += 100;
     return slot;
 }
 
@@ -223,9 +303,13 @@ static void test_young_machine(__u64 boot, __u64 interval) {
     uptime = boot;
     if (config_defaults(&settings))
         abort();
+    settings.max_ports = 16;
+    settings.listening_ports = false;
     ok(monitor_start(&monitor, &settings, spawn) == 0, "up for %llu s: it starts", boot);
     tail = shared.tail;
-    first_packet(PB_KEY(PB_TCP, 1009));
+    for (__u32 port = 1001; port <= 1009;
+         port++) /* of 16: idle slots are kept while half are free */
+        first_packet(PB_KEY(PB_TCP, port));
     read_at(monitor, boot, interval);
     read_at(monitor, boot + 1, interval); /* idle: a victim */
     read_at(monitor, boot + 2, interval); /* unlinked */
@@ -234,7 +318,7 @@ static void test_young_machine(__u64 boot, __u64 interval) {
     read_at(monitor, boot + 2 + interval - 1, interval);
     is_u64(shared.tail, tail, "nor within an interval (%llu s)", interval);
     read_at(monitor, boot + 2 + interval, interval);
-    is_u64(shared.tail, tail + 1, "but after it");
+    is_u64(shared.tail, tail + 9, "but after it");
     monitor_stop(monitor);
     config_free(&settings);
 }
@@ -248,16 +332,209 @@ static void test_stop_in_burst(void) {
         abort();
     alarm(60); /* whatever it waits for in vain */
     links_changed = eventfd(0, EFD_CLOEXEC);
-    opened = 0;
+    attempts = 0;
     ok(monitor_start(&monitor, &settings, spawn) == 0, "it starts with one interface");
-    last_before_stop = opened + 2;
+    last_before_stop = attempts + 2;
     links_number = 5;
     __real_eventfd_write(links_changed, 1);
     sem_wait(&at_last);
     monitor_stop(monitor);
-    is_u64(opened, last_before_stop, "stopped at the second of four new ones: that is the last");
+    is_u64(attempts, last_before_stop, "stopped at the second of four new ones: that is the last");
+    is_u64(attached, 0, "and nothing stays attached");
+    last_before_stop = 0;
     close(links_changed);
+    links_changed = -1;
     config_free(&settings);
+}
+
+/* A monitor with so many interfaces, started at uptime 1000. */
+static struct monitor *start(struct settings *settings, unsigned links) {
+    struct monitor *monitor = NULL;
+
+    if (config_defaults(settings))
+        abort();
+    capture_clear();
+    memset(checks, 0, sizeof(checks));
+    opened = attempts = 0;
+    uptime = 1000;
+    links_number = links;
+    if (monitor_start(&monitor, settings, spawn))
+        return NULL;
+    return monitor;
+}
+
+static void stop(struct monitor *monitor, struct settings *settings) {
+    unsigned open = 0;
+
+    monitor_stop(monitor);
+    config_free(settings);
+    for (unsigned i = 0; i <= LINKS_MAX; i++)
+        open += rows[i].open;
+    is_u64(attached + open, 0, "the end: nothing is attached, no counters are left");
+    links_number = 1;
+}
+
+/* init must return soon, whatever the number of interfaces. */
+static void test_start_time(void) {
+    struct monitor *monitor;
+    struct settings settings;
+
+    links_changed = eventfd(1, EFD_CLOEXEC); /* so that the thread is interrupted after each */
+    attach_seconds = 1;
+    monitor = start(&settings, 40);
+    ok(monitor != NULL, "40 interfaces, a second each: it starts");
+    ok(uptime < 1010, "within seconds: up for %llu s, begun at 1000", uptime);
+    while (__atomic_load_n(&attached, __ATOMIC_SEQ_CST) < 40)
+        usleep(1000);
+    while (!capture_count("all 40 interfaces are attached."))
+        usleep(1000);
+    ok(true, "the thread attaches the others, and says so");
+    is_u64(too_early, 0, "none is attached before its counters are found");
+    attach_seconds = 0;
+    stop(monitor, &settings);
+    close(links_changed);
+    links_changed = -1;
+}
+
+static void test_checks(void) {
+    struct settings settings;
+    struct monitor *monitor = start(&settings, LINKS_MAX);
+    unsigned once = 0;
+
+    read_at(monitor, 1000, 10);
+    for (unsigned i = 1; i <= LINKS_MAX; i++)
+        once += checks[i] == 1;
+    is_u64(once, LINKS_MAX, "time for all: one read looks after each attachment once");
+    memset(checks, 0, sizeof(checks));
+    once = 0;
+    for (unsigned n = 0; n < 10; n++)
+        monitor_read(monitor, 0, on_say, NULL); /* an interval in which there is time for none */
+    for (unsigned i = 1; i <= LINKS_MAX; i++)
+        once += checks[i] == 1;
+    is_u64(once, LINKS_MAX, "no time: ten reads do");
+    stop(monitor, &settings);
+}
+
+static void test_shortage(void) {
+    struct monitor *monitor = NULL;
+    struct settings settings;
+
+    attach_error = -EMFILE;
+    monitor = start(&settings, 3);
+    ok(monitor == NULL, "no descriptor for any interface: it doesn't start");
+    is_u64(capture_count("3 interfaces are not counted, eth1 among them"), 1, "that is said once");
+    is_u64(capture_count("LimitNOFILE"), 1, "with the remedy");
+    attach_error = 0;
+    config_free(&settings);
+
+    counters_bytes = (__u64)sysconf(_SC_PHYS_PAGES) * (__u64)sysconf(_SC_PAGESIZE) / 32 / 4;
+    monitor = start(&settings, 10);
+    ok(monitor != NULL, "memory for four of ten interfaces: it starts");
+    is_u64(attached, 4, "four are counted");
+    is_u64(capture_count("6 interfaces are not counted, eth5 among them"), 1,
+           "that the others are not is said once");
+    counters_bytes = 0;
+    stop(monitor, &settings);
+}
+
+/* A selected port has its slot also after the only interface was away for a read. */
+static void test_selected_port(void) {
+    __u32 key = PB_KEY(PB_TCP, 443), *ports = malloc(sizeof(*ports));
+    struct monitor *monitor = NULL;
+    struct settings settings;
+    __u32 slot;
+
+    if (!ports || config_defaults(&settings))
+        abort();
+    *ports = key;
+    settings.ports = ports;
+    settings.ports_number = 1;
+    settings.dynamic_ports = settings.listening_ports = false;
+    links_number = 0;
+    uptime = 1000;
+    ok(monitor_start(&monitor, &settings, spawn) == 0, "no interface at all: it starts");
+    slot = shared.table[key];
+    ok(slot >= PB_FIXED_SLOTS, "the selected port has a slot");
+    for (unsigned n = 0; n < 5; n++)
+        read_at(monitor, 1000 + n, 1);
+    is_u64(shared.table[key], slot, "and keeps it");
+    stop(monitor, &settings);
+}
+
+/* An error of one interface is no other's. */
+static void test_failure(void) {
+    struct monitor *monitor = NULL;
+    struct settings settings;
+
+    attach_error = -EOPNOTSUPP;
+    monitor = start(&settings, 3);
+    ok(monitor == NULL, "attaching fails everywhere: it doesn't start");
+    is_u64(capture_count("eth1: simulated") + capture_count("eth2: simulated") +
+               capture_count("eth3: simulated"),
+           3, "with one line for each");
+    is_u64(attempts, 3, "after one attempt each");
+    attach_error = 0;
+    config_free(&settings);
+    for (unsigned i = 0; i <= LINKS_MAX; i++)
+        if (rows[i].open || rows[i].published)
+            ok(false, "eth%u: counters are left", i);
+}
+
+/* What a failure of one interface says, in an hour of attempts. */
+static void test_repeated_failure(void) {
+    struct interfaces interfaces;
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    struct attacher attacher = {
+        .interfaces = &interfaces, .lock = &lock, .stop = -1, .memory_max = ~0ull};
+    struct settings settings;
+
+    if (config_defaults(&settings))
+        abort();
+    capture_clear();
+    attacher.settings = &settings;
+    uptime = 1000;
+    links_number = 2;
+    ok(interfaces_init(&interfaces, &settings, NULL) == 0, "the classifier is there");
+    attach_error = -EOPNOTSUPP;
+    for (unsigned minute = 0; minute <= 60; minute++) {
+        struct progress progress = {0};
+
+        reconcile(&attacher, &progress);
+        ok(progress.later, "it is to be tried again");
+        uptime += 61;
+    }
+    is_u64(capture_count("eth1: simulated"), 6,
+           "a failure that lasts for an hour is logged at 0, 1, "
+           "3, 7, 15 and 31 minutes");
+    attach_error = 0;
+
+    /* eth1 and eth2 are begun and their attaching interrupted; for eth3 there is no memory. */
+    links_number = 2;
+    uptime += 1000;
+    struct progress progress = {.deadline = 1};
+    reconcile(&attacher, &progress);
+    ok(progress.left, "interrupted after the first");
+    is_u64(attached, 1, "which is attached");
+    links_number = 4;
+    open_error = -ENOMEM;
+    progress = (struct progress){0};
+    ok(reconcile(&attacher, &progress) == -ENOMEM, "no memory for two new ones");
+    is_u64(attached, 2, "the one that was begun is attached");
+    is_u64(capture_count("2 interfaces are not counted, eth3 among them"), 1,
+           "the others are named");
+    uptime += 61;
+    progress = (struct progress){0};
+    ok(reconcile(&attacher, &progress) == -ENOMEM, "nor a minute later");
+    is_u64(capture_count("interfaces are not counted"), 1, "which is not repeated");
+    open_error = 0;
+    uptime += 61;
+    progress = (struct progress){0};
+    ok(reconcile(&attacher, &progress) == 0, "then there is some");
+    is_u64(attached, 4, "all are attached");
+    interfaces_free(&interfaces, false);
+    is_u64(attached, 0, "and detached");
+    config_free(&settings);
+    links_number = 1;
 }
 
 int main(void) {
@@ -265,5 +542,11 @@ int main(void) {
     test_young_machine(10, 300);
     test_young_machine(1000000, 1);
     test_stop_in_burst();
+    test_start_time();
+    test_checks();
+    test_shortage();
+    test_selected_port();
+    test_failure();
+    test_repeated_failure();
     return tap_end();
 }

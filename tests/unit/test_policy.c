@@ -46,12 +46,9 @@ static void test_l2(void) {
         {ARPHRD_NONE, 0, "none (tun)"}, {ARPHRD_PPP, 0, "PPP"},
         {ARPHRD_TUNNEL, 0, "ipip"},     {ARPHRD_IPGRE, PB_L2_UNKNOWN, "GRE"},
     };
-    struct settings settings = defaults();
 
     for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-        is_u64(policy_classifier(&settings, types[i].type).l2_len, types[i].l2_len,
-               "%s: bytes before L3", types[i].name);
-    config_free(&settings);
+        is_u64(policy_l2_len(types[i].type), types[i].l2_len, "%s: bytes before L3", types[i].name);
 }
 
 static void test_ports(void) {
@@ -72,7 +69,7 @@ static void test_ports(void) {
         struct classifier_settings classifier;
 
         settings.count_by = all[i].count_by;
-        classifier = policy_classifier(&settings, ARPHRD_ETHER);
+        classifier = policy_classifier(&settings, 4);
         ok(classifier.ingress_port == all[i].ingress && classifier.egress_port == all[i].egress,
            "CountBy \"%s\": ports of both directions", all[i].name);
     }
@@ -101,48 +98,56 @@ static void test_ephemeral(void) {
     config_free(&settings);
 }
 
-static __u64 fingerprint(const struct settings *settings, unsigned short type, const char *name) {
-    struct classifier_settings classifier = policy_classifier(settings, type);
+static __u64 fingerprint(const struct settings *settings, __u32 lanes) {
+    struct classifier_settings classifier = policy_classifier(settings, lanes);
 
-    return policy_fingerprint_named(policy_fingerprint(settings, &classifier), name);
+    return policy_fingerprint(settings, &classifier);
 }
 
 static void test_fingerprint(void) {
     static __u32 ports[] = {PB_KEY(PB_TCP, 443), PB_KEY(PB_TCP, 80)}; /* config_free's otherwise */
     struct settings settings = defaults(), changed = settings;
-    __u64 before = fingerprint(&settings, ARPHRD_ETHER, "eth0");
+    __u64 before = fingerprint(&settings, 4);
 
-    ok(fingerprint(&changed, ARPHRD_ETHER, "eth0") == before, "the same settings: the same");
-    ok(fingerprint(&changed, ARPHRD_ETHER, "eth1") != before, "another name");
-    ok(fingerprint(&changed, ARPHRD_NONE, "eth0") != before, "another link layer");
+    ok(fingerprint(&changed, 4) == before, "the same settings: the same");
+    ok(fingerprint(&changed, 5) != before, "another number of CPUs");
     changed.max_ports++;
-    ok(fingerprint(&changed, ARPHRD_ETHER, "eth0") != before, "another MaxPorts");
+    ok(fingerprint(&changed, 4) != before, "another MaxPorts");
     changed = settings;
     changed.count_by = COUNT_REMOTE;
-    ok(fingerprint(&changed, ARPHRD_ETHER, "eth0") != before, "another CountBy");
+    ok(fingerprint(&changed, 4) != before, "another CountBy");
     changed = settings;
     changed.egress = false;
-    ok(fingerprint(&changed, ARPHRD_ETHER, "eth0") != before, "another Direction");
+    ok(fingerprint(&changed, 4) != before, "another Direction");
     changed = settings;
     changed.listening_ports = false;
-    ok(fingerprint(&changed, ARPHRD_ETHER, "eth0") != before, "another ListeningPorts");
+    ok(fingerprint(&changed, 4) != before, "another ListeningPorts");
     changed = settings;
     changed.dynamic_ports = false;
-    ok(fingerprint(&changed, ARPHRD_ETHER, "eth0") != before, "another DynamicPorts");
+    ok(fingerprint(&changed, 4) != before, "another DynamicPorts");
     changed = settings;
     changed.ports = ports;
     changed.ports_number = 1;
-    before = fingerprint(&changed, ARPHRD_ETHER, "eth0");
+    before = fingerprint(&changed, 4);
     changed.ports = ports + 1;
-    ok(fingerprint(&changed, ARPHRD_ETHER, "eth0") != before, "another Port");
+    ok(fingerprint(&changed, 4) != before, "another Port");
     changed = settings;
-    before = fingerprint(&settings, ARPHRD_ETHER, "eth0");
+    before = fingerprint(&settings, 4);
     changed.min_bytes++;
     changed.top_ports++;
     changed.idle_timeout++;
-    ok(fingerprint(&changed, ARPHRD_ETHER, "eth0") == before,
-       "MinBytes, TopPorts and IdleTimeout may change");
+    ok(fingerprint(&changed, 4) == before, "MinBytes, TopPorts and IdleTimeout may change");
     config_free(&settings);
+}
+
+static void test_fingerprint_interface(void) {
+    __u64 before = policy_fingerprint_interface(1, 2, 14, "eth0");
+
+    ok(policy_fingerprint_interface(1, 2, 14, "eth0") == before, "an interface: the same");
+    ok(policy_fingerprint_interface(3, 2, 14, "eth0") != before, "other settings");
+    ok(policy_fingerprint_interface(1, 3, 14, "eth0") != before, "other shared maps");
+    ok(policy_fingerprint_interface(1, 2, 0, "eth0") != before, "another link layer");
+    ok(policy_fingerprint_interface(1, 2, 14, "eth1") != before, "another name");
 }
 
 /* A fault that lasts for ever: how often it is logged within `seconds`. */
@@ -176,6 +181,7 @@ int main(void) {
     test_ports();
     test_ephemeral();
     test_fingerprint();
+    test_fingerprint_interface();
     test_log_limit();
     return tap_end();
 }
