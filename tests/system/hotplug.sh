@@ -82,29 +82,6 @@ stop_pump() {
 # witnessed NAME: how many packets that witness saw; it ends
 witnessed() { stop_witness "$1" | awk '{ print $2 }'; }
 
-# ticks: what the CPUs did since the boot, what they did nothing, and what collectd did
-ticks() {
-    echo "$(head -n 1 /proc/stat) $(cat "/proc/$collectd/stat")" | awk '{
-        for (i = 2; i <= 11; i++) all += $i
-        print all, $5 + $6, $25 + $26
-    }'
-}
-
-# in_time TICKS-BEFORE CONDITION-STATUS NAME: as ok, but it is no failure when others had more
-# than a quarter of the CPUs meanwhile
-in_time() {
-    local busy
-    busy=$(echo "$1 $(ticks)" |
-        awk '{ printf "%d", 100 * (($4 - $1) - ($5 - $2) - ($6 - $3)) / ($4 - $1 + 1) }')
-    if [ -n "${PB_KERNEL:-}" ]; then
-        skip "times in an emulated machine mean nothing" "$3"
-    elif [ "$2" -ne 0 ] && [ "$busy" -gt 25 ]; then
-        skip "others had $busy % of the CPUs" "$3"
-    else
-        ok "$2" "$3"
-    fi
-}
-
 make_namespaces
 make_veth 0 # stays as it is from beginning to end
 write_config 'MinBytes 0'

@@ -103,7 +103,7 @@ enslave() {
         ip -n "$ns" link set "$slave" down && ip -n "$ns" link set "$slave" master "$master" &&
             ip -n "$ns" link set "$slave" up || return
     done
-    ip -n "$ns" link set "$master" up && wait_for 60 is_up "$ns" "$master" || return
+    ip -n "$ns" link set "$master" up && wait_for 60 are_up "$ns" "$master" || return
     # The bridge learns a little later that its port has a carrier: 3 is forwarding.
     [ "$(ip -n "$ns" -o -d link show "$master" | grep -c ' bridge ')" = 0 ] ||
         wait_for 60 in_a grep -qx 3 "/sys/class/net/$1/brport/state"

@@ -5,46 +5,60 @@
 # shellcheck source=tests/lib.sh
 . "${0%/*}/../lib.sh"
 
-kills=50
+kills=50 pause=0.01
 collectd_interval=0.1
 if [ -n "${PB_KERNEL:-}" ]; then # an emulated CPU
-    kills=3
+    kills=3 pause=0.5
     collectd_interval=0.5
 fi
 
 make_namespaces
-make_veth 0
-make_veth 1
+make_veths 0 3
 mount_bpffs
+pins=/sys/fs/bpf/tc_portbytes/$(in_mount stat -Lc %i /proc/self/ns/net)
 pinned() { in_mount find /sys/fs/bpf -path '*tc_portbytes*' | sort | paste -sd' '; }
 index_of() { in_a cat "/sys/class/net/$1/ifindex"; }
+all="a0 ingress egress,a1 ingress egress,a2 ingress egress,a3 ingress egress"
 
 # hooked: where the classifier is attached, of living daemons and dead ones
 hooked() { in_a "$PB_TOOLS/hooks" | paste -sd, ; }
 
-# send_on: known traffic into a0 until the file is there: many ports, more than there are slots
+# send_on N: known traffic into aN until the file is there: many ports, more than there are slots,
+# the same on all; of a size of its own
 send_on() {
     local from=1000
     while ! [ -e "$work/enough" ]; do
-        in_b "$PB_TOOLS/blast" b0 4 udp 40000 $from-$((from + 299)) 1500 100 >>"$work/sent"
-        in_b "$PB_TOOLS/blast" b0 6 tcp 50000 443 200 300 >>"$work/sent-443"
+        in_b "$PB_TOOLS/blast" b$1 4 udp 40000 $from-$((from + 299)) 1500 $((100 + $1)) >>"$work/sent-$1"
+        in_b "$PB_TOOLS/blast" b$1 6 tcp 50000 443 200 $((300 + $1)) >>"$work/sent-443-$1"
         from=$((1000 + (from - 700) % 6000))
-        sleep 0.01 # so that it lasts
+        sleep $pause # so that it lasts
     done
+}
+send_on_all() {
+    rm -f "$work/enough"
+    senders=()
+    for n in 0 1 2 3; do
+        send_on $n &
+        senders+=($!)
+        started+=($!)
+    done
+}
+end_sending() {
+    touch "$work/enough"
+    wait "${senders[@]}"
 }
 
 add_up() { awk '{ sum += $1 } END { print sum + 0 }' "$1"; }
+logged_again() { [ "$(logged "$1")" -gt "$2" ]; }
 
 # ---- killed, again and again ----
 
-write_config 'Persist true' 'MaxPorts 64' 'MinBytes 500' 'Port "tcp/443"' 'DynamicPorts true' \
-    'Interface "a0"' 'Interface "a1"'
-rm -f "$work/enough"
+# Four interfaces share the slots: a kill meets some before the others are saved.
+write_config 'Persist true' 'MaxPorts 64' 'MinBytes 500' 'Port "tcp/443"' 'DynamicPorts true'
 start_collectd "${inside[@]}"
 ok $? "collectd starts with Persist true"
 is "$(in_mount stat -c %a /sys/fs/bpf/tc_portbytes)" 700 "only root may look at the pins"
-send_on &
-sender=$!
+send_on_all
 failed=0
 for ((i = 0; i < kills; i++)); do
     sleep "0.$((RANDOM % 700 + 100))" # at whatever it is doing then
@@ -55,43 +69,117 @@ for ((i = 0; i < kills; i++)); do
     sleep "0.$((RANDOM % 3))"
     start_collectd "${inside[@]}" || failed=$((failed + 1))
 done
-touch "$work/enough"
-wait "$sender"
+end_sending
 settle
-udp=$(add_up "$work/sent")
-tcp=$(add_up "$work/sent-443")
-echo "# $kills kills, $udp and $tcp packets"
 is $failed 0 "it started again $kills times"
-is "$(interface_counter "$A" a0 rx packets)" $((udp + tcp)) "all was sent"
-is "$(total a0 rx_packets)" $((udp + tcp)) "no packet is lost or counted twice"
-is "$(total a0 rx_bytes)" $((udp * 100 + tcp * 300)) "nor a byte"
-is "$(value a0 tcp-443 rx_packets)" "$tcp" "a selected port has every packet of its own"
+declare -A udp tcp
+for n in 0 1 2 3; do
+    udp[$n]=$(add_up "$work/sent-$n")
+    tcp[$n]=$(add_up "$work/sent-443-$n")
+    echo "# a$n: $kills kills, ${udp[$n]} and ${tcp[$n]} packets"
+    is "$(interface_counter "$A" a$n rx packets)" $((udp[$n] + tcp[$n])) "a$n: all was sent"
+    is "$(total a$n rx_packets)" $((udp[$n] + tcp[$n])) "a$n: no packet is lost or counted twice"
+    is "$(total a$n rx_bytes)" $((udp[$n] * (100 + n) + tcp[$n] * (300 + n))) "a$n: nor a byte"
+    is "$(value a$n tcp-443 rx_packets)" "${tcp[$n]}" "a$n: a selected port has every packet of its own"
+done
 is "$(falls)" 0 "no series ever falls"
 is "$(cat "$work/said")" "" "and nothing was said of it"
-is "$(hooked)" "a0 ingress egress,a1 ingress egress" "attached once"
+is "$(hooked)" "$all" "attached once"
 
 # ---- an orderly stop, traffic meanwhile ----
 
-before=$(total a0 rx_packets)
+before=("$(total a0 rx_packets)" "$(total a1 rx_packets)")
 stop_collectd
 is "$?" 0 "a stop"
-is "$(hooked)" "a0 ingress egress,a1 ingress egress" "after a stop the classifier stays attached"
+is "$(hooked)" "$all" "after a stop the classifier stays attached"
 in_b "$PB_TOOLS/blast" b0 4 udp 40000 999 4321 100 >/dev/null
 in_b "$PB_TOOLS/blast" b1 4 udp 40000 53 1234 100 >/dev/null
-gone=$(index_of a1)
 start_collectd "${inside[@]}"
 settle
-is "$(total a0 rx_packets)" $((before + 4321)) "what came meanwhile is counted"
-is "$(values a1 udp-53)" "123400 1234 0 0" "on every interface, to its port"
+is "$(total a0 rx_packets)" $((before[0] + 4321)) "what came meanwhile is counted"
+is "$(total a1 rx_packets)" $((before[1] + 1234)) "on every interface"
+is "$(falls)" 0 "and no series falls"
+
+# ---- one is down when it starts ----
+
+# What it counted waits in its slots, whose ports may have others when it is up again.
+stop_collectd
+before=()
+for n in 0 1 2 3; do before+=("$(total a$n rx_packets)"); done
+in_b "$PB_TOOLS/blast" b1 4 udp 40000 7000-7299 3000 101 >/dev/null
+delivered
+ip -n "$A" link set a1 down
+start_collectd "${inside[@]}"
+reads 2
+is "$(hooked)" "$all" "one is down at the start: it stays attached"
+rm -f "$work"/sent-*
+send_on_all
+reads 10
+end_sending
+settle
+for n in 0 2 3; do
+    is "$(total a$n rx_packets)" \
+        $((before[n] + $(add_up "$work/sent-$n") + $(add_up "$work/sent-443-$n"))) \
+        "one is down at the start: a$n, which is up, is counted exactly"
+done
+ip -n "$A" link set a1 up
+ready "$B" b1
+in_b "$PB_TOOLS/blast" b1 4 udp 40000 7000-7299 3000 101 >/dev/null
+wait_for 60 has_logged "a1: counting."
+settle
+is "$(total a1 rx_packets)" $((before[1] + 6000)) \
+    "it comes up: its totals go on, with what it had counted before, once"
+is "$(falls)" 0 "and no series falls"
+
+# The same with a kill between.
+in_b "$PB_TOOLS/blast" b1 4 udp 40000 7000-7299 3000 101 >/dev/null
+delivered
+kill -KILL "$collectd"
+wait "$collectd" 2>/dev/null
+ip -n "$A" link set a1 down
+for _ in 1 2; do
+    start_collectd "${inside[@]}"
+    in_b "$PB_TOOLS/blast" b2 4 udp 40000 1000-1999 20000 102 >/dev/null
+    reads 2
+    kill -KILL "$collectd"
+    wait "$collectd" 2>/dev/null
+done
+start_collectd "${inside[@]}"
+ip -n "$A" link set a1 up
+ready "$B" b1
+wait_for 60 has_logged "a1: counting."
+settle
+is "$(total a1 rx_packets)" $((before[1] + 9000)) "the same after kills: nothing is lost or counted twice"
+is "$(falls)" 0 "and no series falls"
+
+# ---- one is not selected any more ----
+
+stop_collectd
+gone=$(index_of a3)
+for n in 0 1 2 3; do before[$n]=$(total a$n rx_packets); done
+write_config 'Persist true' 'MaxPorts 64' 'MinBytes 500' 'Port "tcp/443"' 'DynamicPorts true' \
+    'Interface "a0"' 'Interface "a1"' 'Interface "a2"'
+start_collectd "${inside[@]}"
+is "$(hooked)" "a0 ingress egress,a1 ingress egress,a2 ingress egress" \
+    "one that is not selected any more is detached"
+is "$(pinned | grep -c "/$gone\>")" 0 "and its pins are removed"
+for n in 0 1 2 3; do
+    in_b "$PB_TOOLS/blast" b$n 4 udp 40000 2000-2199 2000 100 >/dev/null
+done
+settle
+is "$(total a0 rx_packets) $(total a1 rx_packets) $(total a2 rx_packets) $(total a3 rx_packets)" \
+    "$((before[0] + 2000)) $((before[1] + 2000)) $((before[2] + 2000)) ${before[3]}" \
+    "what passes it then is counted nowhere, and the others are exact"
 is "$(falls)" 0 "and no series falls"
 
 # ---- an interface goes while nobody looks ----
 
+gone=$(index_of a1)
 stop_collectd
 ip -n "$A" link del a1
 start_collectd "${inside[@]}"
 is "$(pinned | grep -c "/$gone\>")" 0 "the pins of an interface that has gone are removed"
-is "$(hooked)" "a0 ingress egress" "and the others stay"
+is "$(hooked)" "a0 ingress egress,a2 ingress egress" "and the others stay"
 
 # ---- two at once ----
 
@@ -105,20 +193,48 @@ is "$(grep -c 'another collectd uses /sys/fs/bpf/tc_portbytes/[0-9]*: only one' 
     "a second collectd with Persist true is told so"
 in_b "$PB_TOOLS/blast" b0 4 udp 40000 999 100 100 >/dev/null
 settle
-is "$(total a0 rx_packets)" $((before + 4421)) "and the first one counts on"
+is "$(total a0 rx_packets)" $((before[0] + 2100)) "and the first one counts on"
 
-# ---- other settings ----
+# ---- other settings, another version ----
+
+anew="pinned maps were made with other settings or by another version; counters restart from zero."
+
+# from_zero NAME: with pins that are not to be used, on a0 and a2
+from_zero() {
+    rm -rf "$work/csv"
+    start_collectd "${inside[@]}"
+    is "$(logged "$anew")" 1 "$1: it is said once for all"
+    is "$(hooked)" "a0 ingress egress,a2 ingress egress" "$1: the classifier is attached once"
+    in_b "$PB_TOOLS/blast" b0 4 udp 40000 999 77 100 >/dev/null
+    in_b "$PB_TOOLS/blast" b2 4 udp 40000 999 79 100 >/dev/null
+    settle
+    is "$(values a0 udp-999) $(values a2 udp-999)" "7700 77 0 0 7900 79 0 0" "$1: it counts from 0"
+    is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -v -e ': counting\.$' -e "$anew")" "" \
+        "$1: nothing else is said"
+}
 
 stop_collectd
-rm -rf "$work/csv"
-write_config 'Persist true' 'MaxPorts 128' 'MinBytes 0' 'Interface "a0"'
-start_collectd "${inside[@]}"
-is "$(logged "a0: pinned maps were made with other settings or by another version; counters restart from zero.")" 1 \
-    "other settings: it is said once"
-is "$(hooked)" "a0 ingress egress" "and the classifier is attached once"
-in_b "$PB_TOOLS/blast" b0 4 udp 40000 999 77 100 >/dev/null
-settle
-is "$(values a0 udp-999)" "7700 77 0 0" "and it counts from 0"
+write_config 'Persist true' 'MaxPorts 128' 'MinBytes 0' 'Interface "a0"' 'Interface "a2"'
+from_zero "other settings"
+stop_collectd
+write_config 'MinBytes 0' 'Interface "none"'
+start_collectd "${inside[@]}" # which takes all of it away
+stop_collectd
+is "$(hooked)$(pinned)" "" "Persist false removes the pins of before"
+
+in_mount mkdir -m 700 /sys/fs/bpf/tc_portbytes "$pins"
+in_mount "$PB_TOOLS/oldpins" $hook "$pins" a0 a2
+ok $? "pins of the version before this one"
+is "$(hooked)" "a0 ingress egress,a2 ingress egress" "they are attached"
+was="$(in_a "$PB_TOOLS/hooks" a0 links) $(in_a "$PB_TOOLS/hooks" a2 links)"
+write_config 'Persist true' 'MaxPorts 128' 'MinBytes 0' 'Interface "a0"' 'Interface "a2"'
+from_zero "another version"
+if [ $hook = tcx ]; then
+    is "$(in_a "$PB_TOOLS/hooks" a0 links) $(in_a "$PB_TOOLS/hooks" a2 links)" "$was" \
+        "another version: its links are kept, without a gap"
+fi
+is "$(pinned | tr ' ' '\n' | grep -c "/$(index_of a0)/\(shared\|ring_lock\|fragments\)$")" 0 \
+    "another version: its maps are not pinned any more"
 stop_collectd
 write_config 'Persist true' 'MaxPorts 128' 'MinBytes 0' 'Interface "a0"' 'Direction "ingress"'
 start_collectd "${inside[@]}"

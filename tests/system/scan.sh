@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# A scan makes no series and hides none: selected, listening and busy ports are counted
-# exactly all the while, and so is the scan itself.
+# A scan makes no series and hides none, on the scanned interface or another: selected, listening
+# and busy ports are counted exactly all the while, and so is the scan itself.
 # PB_SLOW=SECONDS: 20 kB to every port of both transports, in so many seconds (300, say).
 # shellcheck source=tests/lib.sh
 . "${0%/*}/../lib.sh"
@@ -26,7 +26,7 @@ fi
 listed() { series "$1" | paste -sd' '; }
 
 # shellcheck disable=SC2317 # called by wait_for
-has_series() { series a0 | grep -qx -- "$1"; }
+has_series() { series "${2:-a0}" | grep -qx -- "$1"; }
 
 # epochs INSTANCE: when it had values
 epochs() { cat "$work/csv/host/tc_portbytes-a0/port_traffic-$1"-* | grep -v '^epoch' | cut -d, -f1 | sort -n; }
@@ -60,7 +60,7 @@ with() {
 }
 
 make_namespaces
-make_veth 0
+make_veths 0 1
 in_a sh -c 'echo 32768 60999 >/proc/sys/net/ipv4/ip_local_port_range'
 open services tcp,0.0.0.0,22 udp,0.0.0.0,53
 listening="tcp-22 udp-53"
@@ -91,8 +91,12 @@ service_in_scan() {
     local name=$1 ports=$2 port=$3 intervals rounds transport reads sent_tcp sent_udp since
     intervals=$(awk -v i="$collectd_interval" -v r=$rate 'BEGIN { print int(i * r) }') # in frames
     rounds=$((10 * intervals / (2 * ${ports#1-}) + 1))
+    rm -f "$work/scanned"
+    serve_elsewhere "$((port + 1))" >"$work/elsewhere" &
     scan_in "$ports" $rounds 1x60 $rate tcp "$port" "50+$((3 * intervals))" 1500 \
         udp "$port" "50+$((3 * intervals))" 1500 >"$work/scan"
+    touch "$work/scanned"
+    wait $!
     { read -r _ sent_tcp sent_udp && read -r since _; } <"$work/scan"
     ok $((sent_tcp < 2 * intervals / 50 || sent_tcp != sent_udp)) "$name: the scan and the service have sent"
     settle
@@ -103,6 +107,23 @@ service_in_scan() {
     expected=$(tr ' ' '\n' <<<"$expected tcp-$port udp-$port" | sort | xargs)
     is "$(listed a0)" "$expected" "$name: nothing else is a series"
     exact "$name"
+    has_series "tcp-$((port + 1))" a1
+    ok $? "$name: a service on another interface is a series, too"
+    elsewhere=$((elsewhere + $(awk '{ n += $1 } END { print n }' "$work/elsewhere")))
+    is "$(total a1 rx_packets) $(total a1 rx_bytes)" "$elsewhere $((elsewhere * 1500))" \
+        "$name: and nothing is missing there"
+    is "$(series a1 | grep -c '^tcp-[0-9]')" "$(series a1 | grep -c "^tcp-\(443\|22\|9443\|8081\|9091\)$")" \
+        "$name: nothing of the scan is there"
+}
+
+# serve_elsewhere PORT: a service on a1, which nobody scans, from soon after the scan began
+elsewhere=0
+serve_elsewhere() {
+    sleep "$collectd_interval"
+    until [ -e "$work/scanned" ]; do
+        in_b "$PB_TOOLS/blast" b1 4 tcp 54321 "$1" 40 1500
+        sleep 0.02
+    done
 }
 
 service_in_scan "sweeps of all ports" 1-65535 8080

@@ -7,6 +7,8 @@
  *     PB_FAULT_CLOCK=FILE           CLOCK_REALTIME is off by as many seconds as FILE says now;
  *                                   no other clock is touched, and never the machine's
  *     PB_FAULT_EVENTS=BYTES         the receive buffer of netlink sockets that listen to groups
+ *     PB_FAULT_CALLS=FILE           nothing fails; FILE, of a page or more, has by command how
+ *                                   often bpf() was called, 64 bits each
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -23,10 +25,12 @@
 #include <unistd.h>
 
 #define CLOCK_SIZE 32 /* of the file: a number, then spaces */
+#define CALLS_SIZE 4096
 
 static int bpf_command, bpf_error;
 static const char *clock_text;
 static int events_size;
+static unsigned long long *calls;
 
 static long (*next_syscall)(long number, ...);
 static int (*next_clock_gettime)(clockid_t clock, struct timespec *now);
@@ -34,11 +38,19 @@ static int (*next_timedwait)(pthread_cond_t *condition, pthread_mutex_t *mutex,
                              const struct timespec *until);
 static int (*next_bind)(int fd, const struct sockaddr *address, socklen_t length);
 
+static void *map_file(const char *path, size_t size, int flags, int protection) {
+    int fd = open(path, flags | O_CLOEXEC);
+    void *map = fd < 0 ? MAP_FAILED : mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+
+    if (map == MAP_FAILED)
+        abort();
+    close(fd);
+    return map;
+}
+
 __attribute__((constructor)) static void begin(void) {
     const char *bpf = getenv("PB_FAULT_BPF"), *clock = getenv("PB_FAULT_CLOCK"),
-               *events = getenv("PB_FAULT_EVENTS");
-    void *map;
-    int fd;
+               *events = getenv("PB_FAULT_EVENTS"), *count = getenv("PB_FAULT_CALLS");
 
     *(void **)&next_syscall = dlsym(RTLD_NEXT, "syscall");
     *(void **)&next_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
@@ -51,14 +63,10 @@ __attribute__((constructor)) static void begin(void) {
         abort();
     if (events)
         events_size = atoi(events);
-    if (!clock)
-        return;
-    fd = open(clock, O_RDONLY | O_CLOEXEC);
-    map = fd < 0 ? MAP_FAILED : mmap(NULL, CLOCK_SIZE, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        abort();
-    close(fd);
-    clock_text = map;
+    if (clock)
+        clock_text = map_file(clock, CLOCK_SIZE, O_RDONLY, PROT_READ);
+    if (count)
+        calls = map_file(count, CALLS_SIZE, O_RDWR, PROT_READ | PROT_WRITE);
 }
 
 /* libbpf's way to the kernel. */
@@ -70,6 +78,9 @@ long syscall(long number, ...) {
     for (int i = 0; i < 6; i++)
         arguments[i] = va_arg(list, long);
     va_end(list);
+    if (number == SYS_bpf && calls && arguments[0] >= 0 &&
+        arguments[0] < (long)(CALLS_SIZE / sizeof(*calls)))
+        __atomic_add_fetch(&calls[arguments[0]], 1, __ATOMIC_RELAXED);
     if (number == SYS_bpf && bpf_error && (bpf_command < 0 || arguments[0] == bpf_command)) {
         errno = bpf_error;
         return -1;

@@ -9,6 +9,7 @@
  *     hooks INTERFACE detach [ingress|egress]      takes its tcx link on ingress away from it, as
  *                                                  an administrator can
  *     hooks INTERFACE order ingress|egress         the names of all tcx programs there, in order
+ *     hooks INTERFACE links                        the ids of its tcx links on ingress and egress
  *
  * Asks the kernel, tcx and clsact both; bpftool of Debian 12 does not know tcx.
  */
@@ -99,25 +100,47 @@ static int order(int interface, int direction) {
     return 0;
 }
 
-static int detach(int interface, int direction) {
-    __u32 program = by_tcx(interface, direction), id = 0;
+/* A descriptor of its link there; negative: it has none. */
+static int open_link(int interface, int direction, __u32 *found) {
+    __u32 program = by_tcx(interface, direction);
 
-    while (program && bpf_link_get_next_id(id, &id) == 0) {
+    *found = 0;
+    while (program && bpf_link_get_next_id(*found, found) == 0) {
         struct bpf_link_info info = {0};
         __u32 length = sizeof(info);
-        int fd = bpf_link_get_fd_by_id(id);
-        bool found;
+        int fd = bpf_link_get_fd_by_id(*found);
 
         if (fd < 0)
             continue;
-        found = bpf_obj_get_info_by_fd(fd, &info, &length) == 0 && info.prog_id == program;
-        if (found)
-            found = bpf_link_detach(fd) == 0;
+        /* info.tcx.ifindex has the place of info.xdp.ifindex; all interfaces share a program. */
+        if (bpf_obj_get_info_by_fd(fd, &info, &length) == 0 && info.prog_id == program &&
+            info.xdp.ifindex == (__u32)interface)
+            return fd;
         close(fd);
-        if (found)
-            return 0;
     }
-    return 1;
+    return -1;
+}
+
+static int detach(int interface, int direction) {
+    __u32 id;
+    int fd = open_link(interface, direction, &id), error = fd < 0 || bpf_link_detach(fd);
+
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+static int links(int interface) {
+    for (int direction = 0; direction < 2; direction++) {
+        __u32 id;
+        int fd = open_link(interface, direction, &id);
+
+        if (fd < 0)
+            return 1;
+        printf("%u\n", id);
+        close(fd);
+    }
+    return 0;
 }
 
 static long long microseconds(void) {
@@ -167,6 +190,8 @@ int main(int argc, char **argv) {
         return detach(if_nametoindex(argv[1]), argc > 3 && !strcmp(argv[3], "egress"));
     if (argc == 4 && !strcmp(argv[2], "order"))
         return order(if_nametoindex(argv[1]), !strcmp(argv[3], "egress"));
+    if (argc == 3 && !strcmp(argv[2], "links"))
+        return links(if_nametoindex(argv[1]));
     if (argc < 4)
         return 2;
     want = !strcmp(argv[2], "attached");
