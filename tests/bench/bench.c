@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
@@ -173,18 +174,24 @@ size_t build_frame(unsigned char frame[FRAME_MOST], enum kind kind) {
     return at + 16 + payload;
 }
 
-double run(int program, const unsigned char *frame, size_t length, struct __sk_buff *skb,
-           unsigned repeat) {
+unsigned run_briefly(int program, const unsigned char *frame, size_t length, struct __sk_buff *skb,
+                     unsigned repeat) {
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = length, .ctx_in = skb,
                 .ctx_size_in = skb ? sizeof(*skb) : 0, .repeat = repeat);
-    double before = cpu_ns(), after;
 
     if (bpf_prog_test_run_opts(program, &options))
         die("test_run: %s", strerror(errno));
-    after = cpu_ns();
     if (options.retval != (__u32)-1)
         die("a program answered %d instead of TC_ACT_UNSPEC", (int)options.retval);
-    return after - before;
+    return options.duration;
+}
+
+double run(int program, const unsigned char *frame, size_t length, struct __sk_buff *skb,
+           unsigned repeat) {
+    double before = cpu_ns();
+
+    run_briefly(program, frame, length, skb, repeat);
+    return cpu_ns() - before;
 }
 
 /* ---- programs ---- */
@@ -212,30 +219,49 @@ int sequence_of(int program, unsigned first, unsigned count) {
     return bpf_program__fd(object->progs.sequence);
 }
 
-#define DESCRIPTORS_MOST 4096
+/* Calls for each descriptor that this process has; some are above the soft limit. */
+static void for_each_descriptor(void (*call)(int fd, void *context), void *context) {
+    DIR *entries = opendir("/proc/self/fd");
+    struct dirent *entry;
+
+    if (!entries)
+        die("/proc/self/fd: %s", strerror(errno));
+    while ((entry = readdir(entries)))
+        if (entry->d_name[0] != '.')
+            call(atoi(entry->d_name), context);
+    closedir(entries);
+}
+
+struct search {
+    const char *name;
+    __u32 latest; /* id */
+    int found;
+};
+
+static void match_program(int fd, void *context) {
+    struct search *search = context;
+    struct bpf_prog_info info = {0};
+    __u32 length = sizeof(info);
+    char path[64], target[64] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (readlink(path, target, sizeof(target) - 1) < 0 || !strstr(target, "bpf-prog"))
+        return;
+    if (bpf_obj_get_info_by_fd(fd, &info, &length) || strcmp(info.name, search->name) != 0)
+        return;
+    if (info.id > search->latest) {
+        search->latest = info.id;
+        search->found = fd;
+    }
+}
 
 int own_program(const char *name) {
-    __u32 latest = 0;
-    int found = -1;
+    struct search search = {.name = name, .found = -1};
 
-    for (int fd = 0; fd < DESCRIPTORS_MOST; fd++) {
-        struct bpf_prog_info info = {0};
-        __u32 length = sizeof(info);
-        char path[64], target[64] = "";
-
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        if (readlink(path, target, sizeof(target) - 1) < 0 || !strstr(target, "bpf-prog"))
-            continue;
-        if (bpf_obj_get_info_by_fd(fd, &info, &length) || strcmp(info.name, name) != 0)
-            continue;
-        if (info.id > latest) {
-            latest = info.id;
-            found = fd;
-        }
-    }
-    if (found < 0)
+    for_each_descriptor(match_program, &search);
+    if (search.found < 0)
         die("no program %s is open here", name);
-    return found;
+    return search.found;
 }
 
 size_t fd_memory(int fd) {
@@ -254,57 +280,104 @@ size_t fd_memory(int fd) {
     return bytes;
 }
 
+static void add_memory(int fd, void *context) {
+    size_t *bytes = context;
+
+    *bytes += fd_memory(fd);
+}
+
 size_t own_memory(void) {
     size_t bytes = 0;
 
-    for (int fd = 0; fd < DESCRIPTORS_MOST; fd++)
-        bytes += fd_memory(fd);
+    for_each_descriptor(add_memory, &bytes);
     return bytes;
 }
 
-static void ours_open(struct ours *ours, __u32 slots_used) {
-    struct classifier_settings settings = {.l2_len = ETH_HLEN,
-                                           .ingress_port = PB_PORT_DESTINATION,
+/* ---- the classifier ---- */
+
+static void ours_open(struct ours *ours, int interface, __u32 slots_used) {
+    struct classifier_settings settings = {.ingress_port = PB_PORT_DESTINATION,
                                            .egress_port = PB_PORT_SOURCE,
                                            .ingress = true,
                                            .egress = true,
-                                           .slots = slots_used};
+                                           .slots = slots_used,
+                                           .lanes = classifier_lanes()};
+    struct program *programs[DIRECTIONS];
     char reason[LOAD_ERROR_SIZE];
 
     *ours = (struct ours){.slots_used = slots_used};
-    if (classifier_open(&ours->classifier, &settings, NULL, reason))
+    if (classifier_open(&ours->classifier, &settings, NULL, reason) ||
+        classifier_programs(ours->classifier, ETH_HLEN, PB_ROW_BY_INDEX, programs, reason))
         die("%s", reason);
     ours->shared = classifier_shared(ours->classifier);
-    ours->ingress = own_program("tc_portbytes_in");
+    ours->ingress = programs[INGRESS]->fd;
+    ours->egress = programs[EGRESS]->fd;
+    ours_add_interface(ours, interface);
 }
 
-void ours_default(struct ours *ours) {
-    ours_open(ours, slots_total(512, 512));
+void ours_add_interface(struct ours *ours, int interface) {
+    struct counters **counters = &ours->counters[ours->interfaces];
+    int error;
+
+    if (ours->interfaces == OURS_INTERFACES)
+        die("too many interfaces");
+    error = counters_open(counters, ours->classifier, interface, NULL);
+    if (!error)
+        error = counters_publish(counters, 1);
+    if (error)
+        die("counters: %s", strerror(-error));
+    ours->interfaces++;
+}
+
+void ours_default(struct ours *ours, int interface) {
+    ours_open(ours, interface, slots_total(512, 512));
     if (slots_new(&ours->slots, ours->shared, 512, 512))
         die("no memory");
     slots_fold(ours->slots, 32768, 60999);
 }
 
-void ours_every_port(struct ours *ours, unsigned first, unsigned count) {
-    ours_open(ours, PB_FIXED_SLOTS + count);
+void ours_every_port(struct ours *ours, int interface, unsigned first, unsigned count) {
+    ours_open(ours, interface, PB_FIXED_SLOTS + count);
     for (unsigned i = 0; i < count; i++)
         ours->shared->table[PB_KEY(PB_UDP, first + i)] = PB_FIXED_SLOTS + i;
 }
 
-__u64 ours_packets(struct ours *ours) {
+void ours_read(const struct ours *ours, unsigned interface, __u32 number,
+               struct pb_counters *counters) {
+    static __u32 all[PB_FIXED_SLOTS + PB_PORTS];
+
+    if (!all[1])
+        for (__u32 i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+            all[i] = i;
+    counters_read(ours->counters[interface], all, number, counters);
+}
+
+__u64 ours_packets_of(const struct ours *ours, unsigned interface) {
     struct pb_counters *counters = calloc(ours->slots_used, sizeof(*counters));
     __u64 packets = 0;
 
     if (!counters)
         die("no memory");
-    classifier_read(ours->classifier, counters, ours->slots_used);
-    for (__u32 i = 0; i < ours->slots_used; i++)
-        packets += counters[i].rx_packets;
+    ours_read(ours, interface, ours->slots_used, counters);
+    for (__u32 slot = 0; slot < ours->slots_used; slot++)
+        packets += counters[slot].rx_packets;
     free(counters);
+    return packets;
+}
+
+__u64 ours_packets(const struct ours *ours) {
+    __u64 packets = 0;
+
+    for (unsigned i = 0; i < ours->interfaces; i++)
+        packets += ours_packets_of(ours, i);
     return packets;
 }
 
 void ours_close(struct ours *ours) {
     slots_free(ours->slots);
+    for (unsigned i = 0; i < ours->interfaces; i++) {
+        counters_withdraw(ours->counters[i]);
+        counters_close(ours->counters[i]);
+    }
     classifier_close(ours->classifier);
 }

@@ -16,6 +16,7 @@
 #include <linux/bpf.h>
 
 #include "classifier.h"
+#include "counters.h"
 #include "slots.h"
 #include "tc_portbytes.h"
 
@@ -54,10 +55,18 @@ size_t build_frame(unsigned char frame[FRAME_MOST], enum kind kind);
 
 /*
  * Runs a program `repeat` times over a frame in one system call. Returns ns of CPU time
- * for all. skb: its GSO fields, or NULL.
+ * for all. skb: its GSO fields and the interface's index, or NULL: on the loopback interface.
  */
+#define LOOPBACK 1 /* index, in every network namespace */
 double run(int program, const unsigned char *frame, size_t length, struct __sk_buff *skb,
            unsigned repeat);
+
+/*
+ * The same for a few runs: ns of each, rounded down, by the kernel's clock, which it reads before
+ * the first and after the last one.
+ */
+unsigned run_briefly(int program, const unsigned char *frame, size_t length, struct __sk_buff *skb,
+                     unsigned repeat);
 
 /* ---- programs ---- */
 
@@ -75,26 +84,57 @@ int own_program(const char *name);
 size_t own_memory(void);
 size_t fd_memory(int fd);
 
-/* The classifier and its memory. */
+#define OURS_INTERFACES 16
+
+/* The classifier, its memory, and the interfaces on which it counts. */
 struct ours {
     struct classifier *classifier;
     struct slots *slots; /* NULL: the table was filled by hand */
     struct pb_shared *shared;
-    int ingress;
+    int ingress, egress;
     __u32 slots_used;
+    struct counters *counters[OURS_INTERFACES];
+    unsigned interfaces;
 };
 
 /*
  * As with default settings: 512 slots for new ports, as many for listening ones, the
- * ephemeral range folded. Unattached.
+ * ephemeral range folded. Counts on this interface, unattached.
  */
-void ours_default(struct ours *ours);
+void ours_default(struct ours *ours, int interface);
 
 /* Every one of `count` UDP ports from `first` on has a counter of its own. */
-void ours_every_port(struct ours *ours, unsigned first, unsigned count);
+void ours_every_port(struct ours *ours, int interface, unsigned first, unsigned count);
 
-/* Packets counted so far. */
-__u64 ours_packets(struct ours *ours);
+/* Counts on one more. */
+void ours_add_interface(struct ours *ours, int interface);
+
+/* The first `number` slots of an interface, the first one being 0. */
+void ours_read(const struct ours *ours, unsigned interface, __u32 number,
+               struct pb_counters *counters);
+
+/* Packets counted so far, of one interface and of all. */
+__u64 ours_packets_of(const struct ours *ours, unsigned interface);
+__u64 ours_packets(const struct ours *ours);
 void ours_close(struct ours *ours);
+
+/*
+ * The classifier of an older revision, which each interface had one of: loaded from the object
+ * file that PB_BENCH_OLD names in the environment. old_object: the path; NULL: there is none, and
+ * nothing else here may be called.
+ */
+struct old {
+    struct bpf_object *object;
+    struct slots *slots;
+    struct pb_shared *shared;
+    int ingress, counters;
+    __u32 slots_used;
+};
+
+const char *old_object(void);
+void old_default(struct old *old);
+void old_every_port(struct old *old, unsigned first, unsigned count);
+__u64 old_packets(const struct old *old);
+void old_close(struct old *old);
 
 #endif

@@ -42,9 +42,10 @@
 #define ATTACH_TCX_INGRESS 46
 #define ATTACH_TCX_EGRESS  47
 
-enum variant { EMPTY, FLOOR, TEXTBOOK, OURS, OURS_DEFAULT, VARIANTS };
+enum variant { EMPTY, FLOOR, TEXTBOOK, OURS, OURS_DEFAULT, OLD_DEFAULT, VARIANTS };
 
-#define ALL ((1u << VARIANTS) - 1)
+/* Without the last one if there is no old revision, see bench.h. */
+static unsigned all = (1u << VARIANTS) - 1;
 
 static const char *const variant_names[VARIANTS] = {
     [EMPTY] = "empty program",
@@ -52,6 +53,7 @@ static const char *const variant_names[VARIANTS] = {
     [TEXTBOOK] = "textbook (PERCPU_HASH)",
     [OURS] = "tc_portbytes, a counter per port",
     [OURS_DEFAULT] = "tc_portbytes, default settings",
+    [OLD_DEFAULT] = "old revision, default settings",
 };
 
 struct attachment {
@@ -124,14 +126,17 @@ static void take_turn(unsigned who, unsigned turn, const char *name, char **comm
             attach(&attachments[v], program[v], (int)place);
     }
     for (int v = 0; v < VARIANTS; v++)
-        before[v] = info_of(program[v]);
+        if (who & 1u << v)
+            before[v] = info_of(program[v]);
     run_command(command);
     for (int v = 0; v < VARIANTS; v++) {
-        struct bpf_prog_info after = info_of(program[v]);
-        __u64 runs = after.run_cnt - before[v].run_cnt;
+        struct bpf_prog_info after;
+        __u64 runs;
 
         if (!(who & 1u << v))
             continue;
+        after = info_of(program[v]);
+        runs = after.run_cnt - before[v].run_cnt;
         if (runs == 0)
             die("no packet came");
         if (name)
@@ -176,6 +181,7 @@ static void hold(const int programs[2]) {
 
 int main(int argc, char **argv) {
     struct ours ours, by_default;
+    struct old old;
     struct stores_bpf *stores;
     struct floor_bpf *one_load;
     char alone[96];
@@ -195,9 +201,9 @@ int main(int argc, char **argv) {
         int empty = bpf_program__fd(stores->progs.empty), programs[2] = {empty, empty};
 
         if (strcmp(argv[2], "empty") != 0) {
-            ours_default(&ours);
+            ours_default(&ours, hook.ifindex);
             programs[0] = ours.ingress;
-            programs[1] = own_program("tc_portbytes_eg");
+            programs[1] = ours.egress;
         }
         hold(programs);
         return 0; /* which closes all of them */
@@ -207,19 +213,26 @@ int main(int argc, char **argv) {
     one_load = open_floor();
     if (bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)
         die("no statistics: %s", strerror(errno));
-    ours_every_port(&ours, 0, 65536);
-    ours_default(&by_default);
+    ours_every_port(&ours, hook.ifindex, 0, 65536);
+    ours_default(&by_default, hook.ifindex);
     program[EMPTY] = bpf_program__fd(stores->progs.empty);
     program[FLOOR] = bpf_program__fd(one_load->progs.floor_load);
     program[TEXTBOOK] = bpf_program__fd(stores->progs.textbook);
     program[OURS] = ours.ingress;
     program[OURS_DEFAULT] = by_default.ingress;
+    if (old_object()) {
+        old_default(&old);
+        program[OLD_DEFAULT] = old.ingress;
+    } else {
+        all &= ~(1u << OLD_DEFAULT);
+    }
 
-    take_turn(ALL, 0, NULL, argv + 4); /* every port comes up */
+    take_turn(all, 0, NULL, argv + 4); /* every port comes up */
     for (int round = 0; round < rounds; round++) {
-        take_turn(ALL, round, argv[3], argv + 4);
+        take_turn(all, round, argv[3], argv + 4);
         for (int v = FLOOR; v < VARIANTS; v++)
-            take_turn(1u << EMPTY | 1u << v, round % 2 ? EMPTY : v, alone, argv + 4);
+            if (all & 1u << v)
+                take_turn(1u << EMPTY | 1u << v, round % 2 ? EMPTY : v, alone, argv + 4);
     }
     snprintf(alone, sizeof(alone), "live, %s", argv[3]);
     sample("counted", alone, variant_names[OURS], "% of packets",
@@ -228,6 +241,8 @@ int main(int argc, char **argv) {
            100.0 * ours_packets(&by_default) / info_of(program[OURS_DEFAULT]).run_cnt);
     ours_close(&ours);
     ours_close(&by_default);
+    if (old_object())
+        old_close(&old);
     floor_bpf__destroy(one_load);
     stores_bpf__destroy(stores);
     return 0;

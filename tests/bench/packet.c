@@ -16,8 +16,11 @@
  * One port: the program itself is run, nothing before it. More ports: through the
  * prologue of sequence.bpf.c; one port through it as well, to show what it does to the
  * figures. A packet is IPv4 UDP, 60 bytes.
+ *
+ * An older revision's classifier takes part if PB_BENCH_OLD names its object, see bench.h; turns.c
+ * has a scene for it.
  */
-#include "bench.h"
+#include "packet.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -28,22 +31,7 @@
 
 #include "stores.skel.h"
 
-#define SECTION "packet"
-
-enum variant {
-    EMPTY,
-    PARSE,
-    TEXTBOOK,
-    HASH,
-    LRU,
-    ARRAY,
-    RING,
-    OURS,         /* each port has a counter of its own, as in the others */
-    OURS_DEFAULT, /* default settings: 512 slots, beyond them the port counts in "other" */
-    VARIANTS
-};
-
-static const char *const variant_names[VARIANTS] = {
+const char *const variant_names[VARIANTS] = {
     [EMPTY] = "empty program",
     [PARSE] = "parse only",
     [TEXTBOOK] = "textbook (PERCPU_HASH)",
@@ -53,7 +41,13 @@ static const char *const variant_names[VARIANTS] = {
     [RING] = "ring buffer, an event a packet",
     [OURS] = "tc_portbytes, a counter per port",
     [OURS_DEFAULT] = "tc_portbytes, default settings",
+    [OLD] = "old revision, a counter per port",
+    [OLD_DEFAULT] = "old revision, default settings",
 };
+
+bool is_present(enum variant variant) {
+    return (variant != OLD && variant != OLD_DEFAULT) || old_object();
+}
 
 struct scene {
     const char *name;
@@ -66,6 +60,7 @@ static const struct scene scenes[] = {
     {"1 port", 53, 1, false, 32768},
     {"1 port (prologue)", 53, 1, true, 32768},
     {"4,096 ports", 1024, 4096, true, 4 * 4096},
+    {"60,000 random ports", 1000, 60000, true, 65536},
     {"65,536 ports", 0, 65536, true, 65536},
 };
 
@@ -75,6 +70,7 @@ struct stage {
     struct stores_bpf *stores;
     struct ring_buffer *ring;
     struct ours ours, ours_default;
+    struct old old, old_default;
     int program[VARIANTS];
     __u64 runs[VARIANTS];
 };
@@ -114,8 +110,8 @@ static void build_stage(struct stage *stage, const struct scene *scene) {
     fill(stage->stores->maps.textbook_ports, scene);
     fill(stage->stores->maps.hash_ports, scene);
     fill(stage->stores->maps.lru_ports, scene);
-    ours_every_port(&stage->ours, scene->first, scene->ports);
-    ours_default(&stage->ours_default);
+    ours_every_port(&stage->ours, LOOPBACK, scene->first, scene->ports);
+    ours_default(&stage->ours_default, LOOPBACK);
     stage->program[EMPTY] = bpf_program__fd(stage->stores->progs.empty);
     stage->program[PARSE] = bpf_program__fd(stage->stores->progs.parse_only);
     stage->program[TEXTBOOK] = bpf_program__fd(stage->stores->progs.textbook);
@@ -125,7 +121,13 @@ static void build_stage(struct stage *stage, const struct scene *scene) {
     stage->program[RING] = bpf_program__fd(stage->stores->progs.ring_buffer);
     stage->program[OURS] = stage->ours.ingress;
     stage->program[OURS_DEFAULT] = stage->ours_default.ingress;
-    for (int v = 0; scene->sequence && v < VARIANTS; v++)
+    if (old_object()) {
+        old_every_port(&stage->old, scene->first, scene->ports);
+        old_default(&stage->old_default);
+        stage->program[OLD] = stage->old.ingress;
+        stage->program[OLD_DEFAULT] = stage->old_default.ingress;
+    }
+    for (int v = 0; scene->sequence && v < VARIANTS && is_present(v); v++)
         stage->program[v] = sequence_of(stage->program[v], scene->first, scene->ports);
 }
 
@@ -134,6 +136,10 @@ static void close_stage(struct stage *stage) {
     stores_bpf__destroy(stage->stores);
     ours_close(&stage->ours);
     ours_close(&stage->ours_default);
+    if (old_object()) {
+        old_close(&stage->old);
+        old_close(&stage->old_default);
+    }
 }
 
 /* Packets that a map of struct traffic has counted. */
@@ -172,9 +178,13 @@ static __u64 counted_by(const struct stage *stage, enum variant variant) {
     case RING:
         return events;
     case OURS:
-        return ours_packets((struct ours *)&stage->ours);
+        return ours_packets(&stage->ours);
     case OURS_DEFAULT:
-        return ours_packets((struct ours *)&stage->ours_default);
+        return ours_packets(&stage->ours_default);
+    case OLD:
+        return old_packets(&stage->old);
+    case OLD_DEFAULT:
+        return old_packets(&stage->old_default);
     default:
         return 0;
     }
@@ -185,6 +195,8 @@ static void take_turn(struct stage *stage, const struct scene *scene, enum varia
     unsigned warm = scene->ports > 2048 ? scene->ports : 2048;
     double ns;
 
+    if (!is_present(variant))
+        return;
     run(stage->program[variant], frame, length, NULL, warm);
     ns = run(stage->program[variant], frame, length, NULL, scene->repeat);
     stage->runs[variant] += warm + scene->repeat;
@@ -211,7 +223,7 @@ static void by_ports(unsigned rounds) {
                 take_turn(&stages[s], &scenes[s], (v + round) % VARIANTS, frame, length);
     for (unsigned s = 0; s < SCENES; s++) {
         for (enum variant v = TEXTBOOK; v < VARIANTS; v++)
-            if (v != RING)
+            if (v != RING && is_present(v))
                 sample("counted", scenes[s].name, variant_names[v], "% of packets",
                        100.0 * counted_by(&stages[s], v) / stages[s].runs[v]);
         close_stage(&stages[s]);
@@ -230,7 +242,7 @@ static void by_kind(unsigned rounds) {
     if (!stores)
         die("the stores were refused: %s", strerror(errno));
     empty = bpf_program__fd(stores->progs.empty);
-    ours_default(&ours);
+    ours_default(&ours, LOOPBACK);
     for (int kind = 0; kind < KINDS; kind++)
         lengths[kind] = build_frame(frames[kind], kind);
     /* A later fragment finds what the first one left. */
@@ -290,7 +302,7 @@ static bool ours_has(struct ours *ours, unsigned ports, __u64 packets, __u64 byt
 
     if (!counters)
         die("no memory");
-    classifier_read(ours->classifier, counters, ours->slots_used);
+    ours_read(ours, 0, ours->slots_used, counters);
     for (__u32 i = 0; i < ours->slots_used; i++) {
         bool port = i >= PB_FIXED_SLOTS && i < PB_FIXED_SLOTS + ports;
 
@@ -313,7 +325,7 @@ static int check(void) {
 
     build_stage(&stage, all);
     textbook = bpf_program__fd(stage.stores->progs.textbook);
-    for (enum variant v = 0; v < VARIANTS; v++) {
+    for (enum variant v = 0; v < VARIANTS && is_present(v); v++) {
         run(stage.program[v], frame, length, NULL, 3 * 65536);
         stage.runs[v] = 3 * 65536;
     }
@@ -325,7 +337,7 @@ static int check(void) {
     for (enum variant v = HASH; v < VARIANTS; v++) {
         char name[96];
 
-        if (v == LRU) /* which forgets */
+        if (v == LRU || !is_present(v)) /* the former forgets */
             continue;
         snprintf(name, sizeof(name), "%s: as many packets as were sent", variant_names[v]);
         ok(counted_by(&stage, v) == stage.runs[v], name);
@@ -343,6 +355,9 @@ static int check(void) {
     ok(counted(stage.stores->maps.textbook_ports) == stage.runs[TEXTBOOK] + 12,
        "textbook: knows nothing else");
     close_stage(&stage);
+    ok(turns_count(OURS_DEFAULT), "16 interfaces in turn: each has its packets");
+    if (old_object())
+        ok(turns_count(OLD_DEFAULT), "old revision: the same");
     printf("1..%d\n", tests);
     return failures > 0;
 }
@@ -357,5 +372,6 @@ int main(int argc, char **argv) {
         return check();
     by_ports(strtoul(argv[1], NULL, 10));
     by_kind(strtoul(argv[1], NULL, 10));
+    turns_measure(strtoul(argv[1], NULL, 10));
     return 0;
 }

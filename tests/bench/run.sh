@@ -10,6 +10,8 @@
 #   guests    the same with 64 and 255 possible CPUs, in qemu
 #   memory    of the maps, by the kernel's own figures
 #   dispatch  the plugin in collectd, by number of series: read callback, CPU, memory
+#   interfaces  1 to 1,000 veth ends: start, stop, read, memory, descriptors, links that come and
+#             go; against the revision that had a classifier for each
 #
 # Writes DIR/report.txt, which it shows, DIR/report.json, and DIR/samples.tsv, each single
 # measurement. --quick: fewer rounds, no guests. --dir: where to build and to keep the results;
@@ -21,6 +23,7 @@
 # load meets all of them; medians and quartiles are shown, and a ratio means more than
 # the figures it was made of.
 #
+# The old revision is built from git, below DIR; PB_OLD names another one.
 # Of packages that are not installed nftables and pmacct are unpacked below DIR, not installed:
 # no service is started. --dir (/var/tmp/tc_portbytes-bench), PB_CACHE: see tests/run.sh.
 set -uo pipefail
@@ -29,7 +32,7 @@ bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$bench/../.." && pwd)
 # shellcheck source=conf/directory.sh
 . "$top/conf/directory.sh"
-all="packet live read memory dispatch feel guests"
+all="packet live read memory dispatch interfaces feel guests"
 quick=false
 sections=()
 dir=
@@ -103,6 +106,32 @@ measure() {
     return $status
 }
 
+# cpus_in FILE: how many are in a list such as 0-3,8
+cpus_in() {
+    awk -F, '{ for (i = 1; i <= NF; i++) { n = split($i, range, "-"); sum += range[n] - range[1] + 1 } }
+        END { print sum }' "$1"
+}
+
+# The first CPU's; L1d and L2 by core. report.py looks for "L2 N KiB".
+caches() {
+    local cpu=/sys/devices/system/cpu/cpu0 index level type size text=
+    for index in "$cpu"/cache/index*; do
+        level=$(cat "$index/level" 2>/dev/null) type=$(cat "$index/type" 2>/dev/null)
+        size=$(cat "$index/size" 2>/dev/null) # 32K
+        size=${size%K}
+        case $level$type in
+        1Data) text+="L1d $size KiB, " ;;
+        2Unified)
+            # Its part of one that several cores share; the threads of a core share it anyway.
+            size=$((size * $(cpus_in "$cpu/topology/thread_siblings_list") / $(cpus_in "$index/shared_cpu_list")))
+            text+="L2 $size KiB a core, "
+            ;;
+        3Unified) text+="L3 $size KiB for CPUs $(cat "$index/shared_cpu_list")" ;;
+        esac
+    done
+    echo "${text:-unknown}"
+}
+
 tell_about() {
     about date "$(date -u '+%Y-%m-%d %H:%M UTC')"
     about version "$(sed -n 's/^AC_INIT(\[tc_portbytes\], \[\([^]]*\).*/\1/p' "$PB_SOURCE/configure.ac") $(
@@ -110,7 +139,7 @@ tell_about() {
     about kernel "$(uname -srm)"
     about processor "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
     about cpus "$(nproc) in use, $(cat /sys/devices/system/cpu/possible) possible"
-    about caches "$(lscpu | awk -F: '/^L[1-3]d? cache/ { gsub(/ +/, " ", $2); printf "%s%s%s", n++ ? "," : "", $1, $2 }')"
+    about caches "$(caches)"
     about virtual "$(systemd-detect-virt 2>/dev/null || lscpu | sed -n 's/^Hypervisor vendor: *//p')"
     about memory "$(awk '/^MemTotal/ { printf "%.1f GiB", $2 / 1048576 }' /proc/meminfo)"
     about clang "$("$(sed -n 's/^CLANG = //p' "$PB_BUILD/Makefile")" --version | head -n 1)"
@@ -122,11 +151,17 @@ tell_about() {
 
 # ---- 1: one packet by test_run ----
 
+# The programs compare with the old revision's classifier, too.
+use_old() {
+    build_old && export PB_BENCH_OLD=$old_build/bpf/tc_portbytes.bpf.o
+}
+
 # Several loads of everything: where the kernel puts a program's code, and its counters, is
 # good for a nanosecond or two and stays for as long as it is loaded.
 section_packet() {
     local loads=16 rounds=10 load
     $quick && loads=3 rounds=5
+    use_old
     if ! timeout 60 "$programs/packet" check >"$work/check" 2>&1; then
         note packet "the counts are not right: $(grep '^not ok' "$work/check" | paste -sd';')"
     fi
@@ -143,9 +178,11 @@ fresh_namespaces() {
     mac=$(in_a cat /sys/class/net/a0/address)
 }
 
+# As above, the more loads the better.
 section_live() {
-    local loads=3 rounds=5 packets=150000 load
-    $quick && loads=1 rounds=4 packets=120000
+    local loads=10 rounds=2 packets=150000 load
+    $quick && loads=2 rounds=2 packets=120000
+    use_old
     fresh_namespaces
     while read -r name first ports; do
         for ((load = 0; load < loads; load++)); do
@@ -182,8 +219,8 @@ section_read() {
         count_calls "$active" "$max_ports"
     done <<-END
 		20 512
-		1000 1024
-		30000 32768
+		1000 1536
+		24000 32768
 	END
 }
 
@@ -226,9 +263,9 @@ section_guests() {
     mkdir -p "$work/guest/pb"
     libs_to "$work/guest" "$programs/read" || return
     cp "$programs/read" "$work/guest/pb/"
-    guest 2 1024 "$link /pb/read time a0 20 512 5; /pb/read time a0 1000 1024 5"
-    guest 64 3072 "$link /pb/read memory; /pb/read time a0 20 512 5; /pb/read time a0 1000 1024 5;
-        /pb/read time a0 30000 32768 3"
+    guest 2 1024 "$link /pb/read time a0 20 512 5; /pb/read time a0 1000 1536 5"
+    guest 64 3072 "$link /pb/read memory; /pb/read time a0 20 512 5; /pb/read time a0 1000 1536 5;
+        /pb/read time a0 24000 32768 3"
     guest 255 4096 "$link /pb/read time a0 20 512 3"
 }
 
@@ -240,8 +277,14 @@ section_memory() {
 
 # ---- 6: dispatch ----
 
-# start_bench_collectd PLUGIN_DIRECTORY|- [LINE...]: no writer but the network's, at interval 1
+# start_bench_collectd PLUGIN_DIRECTORY|- [LINE...]: for a0
 start_bench_collectd() {
+    write_bench_config "$1" 'Interface "a0"' "${@:2}"
+    start_collectd
+}
+
+# write_bench_config PLUGIN_DIRECTORY|- [LINE...]: no writer but the network's, at interval 1
+write_bench_config() {
     local directory=$1
     shift
     {
@@ -265,11 +308,10 @@ start_bench_collectd() {
 		END
         if [ "$directory" != - ]; then
             printf 'PluginDir "%s"\nLoadPlugin tc_portbytes\n<Plugin tc_portbytes>\n' "$directory"
-            printf '  %s\n' 'Interface "a0"' "$@"
+            printf '  %s\n' "$@"
             echo "</Plugin>"
         fi
     } >"$work/conf"
-    start_collectd
 }
 
 # cpu_of PID: microseconds that it has used
@@ -325,6 +367,11 @@ section_dispatch() {
 resident() {
     sample rss "collectd" "$1" KiB "$(awk '/^RssAnon/ { print $2 }' "/proc/$collectd/status")"
 }
+
+# ---- 7: interfaces ----
+
+# shellcheck source=tests/bench/interfaces.sh
+. "$bench/interfaces.sh"
 
 # ---- 3: what the user feels ----
 
