@@ -110,14 +110,14 @@ ip -n "$A" link del a90
 mount_bpffs
 
 # make_move: sets index, which a device gets that is moved to C from an index that is taken there
-occupied=5005
+occupied=205
 ip -n "$C" link add o0 index $occupied type veth peer name o1
 make_move() {
     while :; do # each takes the next two
         ip -n "$C" link add v0 type veth peer name v1 && index=$(index_of "$C" v0)
         [ "$(index_of "$C" v1)" -lt "$index" ] || index=$(index_of "$C" v1)
         ip -n "$C" link del v0
-        [ "$index" -lt 5100 ] || break
+        [ "$index" -lt 250 ] || break
     done
     index=$((index + 1))
 }
