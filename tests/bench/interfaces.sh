@@ -76,6 +76,7 @@ turn_of() {
     wait_for 180 has_logged "entering read-loop" || return
     put "until init returns, s" "$(since "$begin")"
     if [ "$variant" != without ]; then
+        # shellcheck disable=SC2034 # of wait_for
         vain=0 # one that is slow must not shorten the others' time
         wait_for 180 are_logged "$number" || note interfaces "$name: only $(
             logged ": counting.") of $number are attached"
