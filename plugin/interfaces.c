@@ -223,15 +223,17 @@ static const struct netlink_link **list_attached(const struct interfaces *interf
     return attached;
 }
 
-unsigned interfaces_pending(const struct interfaces *interfaces, const struct links *links,
-                            const struct netlink_link **pending, bool *later) {
+int interfaces_pending(const struct interfaces *interfaces, const struct links *links,
+                       const struct netlink_link **pending, unsigned *number, bool *later) {
     const struct netlink_link **attached;
-    unsigned number = 0, attached_number;
+    unsigned attached_number;
     __u64 now = monotonic();
 
     attached = list_attached(interfaces, links, &attached_number);
-    *later |= !attached;
-    for (unsigned n = 0; n < links->number && attached; n++) {
+    if (!attached)
+        return -ENOMEM;
+    *number = 0;
+    for (unsigned n = 0; n < links->number; n++) {
         const struct netlink_link *link = &links->link[n];
         const struct interface *interface;
 
@@ -240,12 +242,12 @@ unsigned interfaces_pending(const struct interfaces *interfaces, const struct li
             continue;
         interface = interfaces_find(interfaces, link->name);
         if (!interface || interface_may_attach(interface, link->index, now))
-            pending[number++] = link;
+            pending[(*number)++] = link;
         else
             *later = true;
     }
     free(attached);
-    return number;
+    return 0;
 }
 
 /* Whether the instance can go on counting. */

@@ -47,47 +47,69 @@ static int follow(struct attacher *attacher, const struct links *links) {
 
 /* ---- what is attached, and what is wanted ---- */
 
+static void report_failure(struct attacher *attacher, int error) {
+    if (log_limit_pass(&attacher->list_failure, monotonic()))
+        pb_log(LOG_ERR, "cannot list the interfaces: %s.", strerror(-error));
+}
+
 int reconcile_list(struct attacher *attacher, struct links *links) {
     int error = netlink_links(attacher->netlink, &links->link, &links->number);
 
-    if (!error)
+    if (error)
+        report_failure(attacher, error);
+    else
         links_sort(links);
-    if (!error)
-        log_limit_reset(&attacher->list_failure);
-    else if (log_limit_pass(&attacher->list_failure, monotonic()))
-        pb_log(LOG_ERR, "cannot list the interfaces: %s.", strerror(-error));
     return error;
 }
 
-static int attach_pending(struct attacher *attacher, const struct links *links,
-                          struct progress *progress) {
+/* The links that are to be attached, in an array that the caller frees. */
+static int list_pending(struct attacher *attacher, const struct links *links,
+                        const struct netlink_link ***out, unsigned *number, bool *later) {
     const struct netlink_link **pending = calloc(links->number + 1, sizeof(void *));
-    unsigned number;
+    int error = -ENOMEM;
+
+    if (pending) {
+        pthread_mutex_lock(attacher->lock);
+        error = interfaces_pending(attacher->interfaces, links, pending, number, later);
+        pthread_mutex_unlock(attacher->lock);
+    }
+    if (error)
+        free(pending);
+    else
+        *out = pending;
+    return error;
+}
+
+static int attach_pending(struct attacher *attacher, const struct netlink_link *const *pending,
+                          unsigned number, struct progress *progress) {
     int error = 0;
 
-    if (!pending)
-        return -ENOMEM;
-    pthread_mutex_lock(attacher->lock);
-    number = interfaces_pending(attacher->interfaces, links, pending, &progress->later);
-    pthread_mutex_unlock(attacher->lock);
     if (attacher->shortage && monotonic() < attacher->shortage_until)
         progress->later = true;
     else
         error = attacher_attach(attacher, pending, number, progress);
     progress->later |= error != 0;
-    free(pending);
     return error;
 }
 
 int reconcile(struct attacher *attacher, struct progress *progress) {
+    const struct netlink_link **pending;
     struct links links;
+    unsigned number;
     int error = reconcile_list(attacher, &links);
 
     if (error)
         return error;
     error = follow(attacher, &links);
     if (!error)
-        error = attach_pending(attacher, &links, progress);
+        error = list_pending(attacher, &links, &pending, &number, &progress->later);
+    if (error) {
+        report_failure(attacher, error);
+    } else {
+        log_limit_reset(&attacher->list_failure);
+        error = attach_pending(attacher, pending, number, progress);
+        free(pending);
+    }
     free(links.link);
     return error;
 }
