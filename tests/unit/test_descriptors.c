@@ -305,6 +305,8 @@ static void alive(void) {
 }
 
 int main(void) {
+    for (int fd = 3; fd < 4096; fd++) /* what make and others left open is not ours to count */
+        close(fd);
     run(above);
     run(half);
     run(half_with_others);
