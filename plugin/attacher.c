@@ -37,6 +37,15 @@ int attacher_pause(__u64 since) {
     return ms < PAUSE_MAX_MS ? (int)ms : PAUSE_MAX_MS;
 }
 
+unsigned attacher_number(struct attacher *attacher) {
+    unsigned number;
+
+    pthread_mutex_lock(attacher->lock);
+    number = interfaces_number(attacher->interfaces);
+    pthread_mutex_unlock(attacher->lock);
+    return number;
+}
+
 /* ---- interfaces go ---- */
 
 void attacher_close(struct instance *const *instances, unsigned number) {
@@ -46,8 +55,8 @@ void attacher_close(struct instance *const *instances, unsigned number) {
     }
 }
 
-unsigned attacher_end(struct attacher *attacher, struct attach *const *detached, unsigned number,
-                      struct instance **ended, bool gone) {
+void attacher_end(struct attacher *attacher, struct attach *const *detached, unsigned number,
+                  struct instance **ended, bool gone) {
     for (unsigned n = 0; n < number; n++)
         attach_close(detached[n]);
     pthread_mutex_lock(attacher->lock);
@@ -60,7 +69,6 @@ unsigned attacher_end(struct attacher *attacher, struct attach *const *detached,
     interfaces_end(attacher->interfaces, gone);
     pthread_mutex_unlock(attacher->lock);
     attacher_close(ended, number);
-    return number;
 }
 
 /* ---- interfaces come ---- */
@@ -98,12 +106,7 @@ static void fail(struct attacher *attacher, struct arrival *arrival, int error,
 
 /* Whether there is memory for one more, and those that are opened but not begun. */
 static bool is_memory_left(struct attacher *attacher, unsigned opened) {
-    unsigned number;
-
-    pthread_mutex_lock(attacher->lock);
-    number = interfaces_number(attacher->interfaces);
-    pthread_mutex_unlock(attacher->lock);
-    return (number + opened + 1) * attacher->memory_each <= attacher->memory_max;
+    return (attacher_number(attacher) + opened + 1) * attacher->memory_each <= attacher->memory_max;
 }
 
 /* Finds or makes the instance of a link. */
@@ -114,9 +117,8 @@ static void open_arrival(struct attacher *attacher, struct arrival *arrival, uns
     int error;
 
     pthread_mutex_lock(attacher->lock);
-    interface = interfaces_find(attacher->interfaces, arrival->link->name);
-    if (memory && !interface)
-        interface = interfaces_find_or_create(attacher->interfaces, arrival->link->name);
+    interface = memory ? interfaces_find_or_create(attacher->interfaces, arrival->link->name)
+                       : interfaces_find(attacher->interfaces, arrival->link->name);
     if (interface && (memory || interface->instance))
         interface->removed_at = 0;
     pthread_mutex_unlock(attacher->lock);

@@ -41,6 +41,9 @@ bool attacher_wait(const struct attacher *attacher, int timeout_ms);
 /* For how many milliseconds to leave the rtnl lock to others after work that began at `since`. */
 int attacher_pause(__u64 since);
 
+/* How many interfaces have an instance. */
+unsigned attacher_number(struct attacher *attacher);
+
 /* ---- interfaces come ---- */
 
 /* How far attaching came. */
@@ -69,10 +72,10 @@ void attacher_resume(struct attacher *attacher, const struct netlink_link *const
 /*
  * Closes attachments that interfaces_detach took, waits until no CPU counts any more, reads the
  * interfaces a last time and ends them, which is logged if they are gone. ended[] is room for all
- * of their instances, which are closed. Returns how many.
+ * of their instances, which are closed.
  */
-unsigned attacher_end(struct attacher *attacher, struct attach *const *detached, unsigned number,
-                      struct instance **ended, bool gone);
+void attacher_end(struct attacher *attacher, struct attach *const *detached, unsigned number,
+                  struct instance **ended, bool gone);
 
 /* Withdraws and closes instances that belong to no interface any more. */
 void attacher_close(struct instance *const *instances, unsigned number);

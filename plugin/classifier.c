@@ -81,7 +81,7 @@ int make_counters_map(const struct classifier_settings *settings) {
 
 /* The maps that exist are used, the others are made. */
 static int load_object(struct classifier *classifier, struct tc_portbytes_bpf *object) {
-    CLEANUP_CLOSE int template = -1; /* all rows are like this one */
+    CLEANUP_CLOSE int example = -1; /* all rows are like this one */
     struct bpf_map *maps[SHARED_MAPS];
     int error = 0;
 
@@ -90,8 +90,8 @@ static int load_object(struct classifier *classifier, struct tc_portbytes_bpf *o
         if (classifier->maps[i] >= 0)
             error = bpf_map__reuse_fd(maps[i], classifier->maps[i]);
     if (!error && classifier->maps[MAP_ROWS] < 0) {
-        template = make_counters_map(&classifier->settings);
-        error = template <0 ? template : bpf_map__set_inner_map_fd(object->maps.rows, template);
+        example = make_counters_map(&classifier->settings);
+        error = example < 0 ? example : bpf_map__set_inner_map_fd(object->maps.rows, example);
     }
     if (!error)
         error = tc_portbytes_bpf__load(object);

@@ -55,32 +55,37 @@ __u32 counters_row(const struct counters *counters) {
     return counters->row < PB_ROWS ? PB_ROW_BY_INDEX : counters->row;
 }
 
-int counters_publish(struct counters *const *counters, unsigned number) {
-    __u32 *keys = calloc(number + 1, sizeof(*keys)), *maps = calloc(number + 1, sizeof(*maps));
+static int update_rows(int rows, const __u32 *keys, const __u32 *maps, __u32 number) {
     __u32 done = number;
-    int error = -ENOMEM;
+    int error = bpf_map_update_batch(rows, keys, maps, &done, NULL);
 
-    if (keys && maps && number) {
-        int rows = counters[0]->classifier->maps[MAP_ROWS];
+    if (!error)
+        return 0;
+    error = 0; /* a map of maps has no batches before Linux 5.19 */
+    for (__u32 i = 0; i < number && !error; i++)
+        error = bpf_map_update_elem(rows, &keys[i], &maps[i], BPF_ANY);
+    return error;
+}
 
-        for (unsigned i = 0; i < number; i++) {
-            keys[i] = counters[i]->row;
-            maps[i] = (__u32)counters[i]->map;
-            counters[i]->published = true; /* or may be, if this fails */
-        }
-        error = bpf_map_update_batch(rows, keys, maps, &done, NULL);
-        if (error) { /* a map of maps has no batches before Linux 5.19 */
-            error = 0;
-            for (unsigned i = 0; i < number && !error; i++)
-                error = bpf_map_update_elem(rows, &keys[i], &maps[i], BPF_ANY);
-        }
-    } else if (!number) {
-        error = 0;
+int counters_publish(struct counters *const *counters, unsigned number) {
+    __u32 *keys, *maps;
+    int error;
+
+    if (!number)
+        return 0;
+    keys = calloc(2 * (size_t)number, sizeof(*keys));
+    if (!keys)
+        return -ENOMEM;
+    maps = keys + number;
+    for (unsigned i = 0; i < number; i++) {
+        keys[i] = counters[i]->row;
+        maps[i] = (__u32)counters[i]->map;
+        counters[i]->published = true; /* or may be, if this fails */
     }
+    error = update_rows(counters[0]->classifier->maps[MAP_ROWS], keys, maps, number);
     for (unsigned i = 0; i < number && !error; i++)
         close(take_fd(&counters[i]->map));
     free(keys);
-    free(maps);
     return error;
 }
 

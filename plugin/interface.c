@@ -127,8 +127,8 @@ void interface_free(struct interface *interface, bool keep) {
     free(interface);
 }
 
-static void mark_removed(struct interface *interface, const struct instance *instance) {
-    if (instance->counting)
+static void mark_removed(struct interface *interface) {
+    if (interface->instance->counting)
         interface->final_reports = 2; /* what the last read brought, and what was deferred then */
     interface->removed_at = monotonic();
 }
@@ -138,8 +138,7 @@ static void mark_removed(struct interface *interface, const struct instance *ins
 /* At each read again: a port that found no memory before gets its series then. */
 static void apply_selected(struct interface *interface, const struct interface_env *env) {
     for (__u32 i = 0; i < env->settings->ports_number; i++)
-        if (ledger_select(interface->ledger, env->settings->ports[i]))
-            slots_reserve(env->slots, env->settings->ports[i]);
+        ledger_select(interface->ledger, env->settings->ports[i]);
 }
 
 struct listening {
@@ -235,8 +234,8 @@ struct instance *interface_pass(struct interface *interface, const struct interf
     __u32 number = slots_list(env->slots, false, &list);
 
     account(interface, env, list, number);
+    mark_removed(interface);
     interface->instance = NULL;
-    mark_removed(interface, instance);
     return instance;
 }
 
@@ -244,7 +243,7 @@ struct attach *interface_detach(struct interface *interface) {
     struct attach *attach = interface->instance->attach;
 
     interface->instance->attach = NULL;
-    mark_removed(interface, interface->instance);
+    mark_removed(interface);
     return attach;
 }
 
@@ -319,7 +318,6 @@ static void report_series(void *context, const char *instance, const struct pb_c
 
 void interface_report(struct interface *interface, interface_report_fn *report, void *context) {
     struct reporter reporter = {.report = report, .context = context, .interface = interface->name};
-
     bool counting = interface->instance && interface->instance->counting;
 
     if (!counting) {

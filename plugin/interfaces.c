@@ -73,7 +73,7 @@ static int open_classifier(struct interface_env *env, const struct classifier_se
     return error;
 }
 
-/* Selected ports have their slots also while there is no interface. */
+/* Selected ports have their slots from the start to the end, also while there is no interface. */
 static void reserve_selected(const struct interface_env *env) {
     for (__u32 i = 0; i < env->settings->ports_number; i++)
         slots_reserve(env->slots, env->settings->ports[i]);
@@ -198,63 +198,45 @@ static void forget_surplus(struct interfaces *interfaces) {
 
 /* ---- links ---- */
 
-static int by_address(const void *a, const void *b) {
-    const struct netlink_link *const *left = a, *const *right = b;
-
-    return (*left > *right) - (*left < *right);
-}
-
-/* The links that are attached, in the order of their addresses; NULL: no memory. */
-static const struct netlink_link **list_attached(const struct interfaces *interfaces,
-                                                 const struct links *links, unsigned *number) {
-    const struct netlink_link **attached =
-        calloc(interfaces_number(interfaces) + 1, sizeof(void *));
-
-    *number = 0;
-    for (const struct interface *i = interfaces->first; i && attached; i = i->next) {
-        const struct netlink_link *link =
+static void mark_attached(const struct interfaces *interfaces, const struct links *links) {
+    for (const struct interface *i = interfaces->first; i; i = i->next) {
+        struct netlink_link *link =
             i->instance && i->instance->attach ? links_find(links, i->instance->index) : NULL;
 
         if (link)
-            attached[(*number)++] = link;
+            link->attached = true;
     }
-    if (attached)
-        qsort(attached, *number, sizeof(void *), by_address);
-    return attached;
 }
 
-int interfaces_pending(const struct interfaces *interfaces, const struct links *links,
-                       const struct netlink_link **pending, unsigned *number, bool *later) {
-    const struct netlink_link **attached;
-    unsigned attached_number;
+unsigned interfaces_pending(const struct interfaces *interfaces, const struct links *links,
+                            const struct netlink_link **pending, bool *later) {
+    unsigned number = 0;
     __u64 now = monotonic();
 
-    attached = list_attached(interfaces, links, &attached_number);
-    if (!attached)
-        return -ENOMEM;
-    *number = 0;
+    mark_attached(interfaces, links);
     for (unsigned n = 0; n < links->number; n++) {
         const struct netlink_link *link = &links->link[n];
         const struct interface *interface;
 
-        if (!(link->flags & IFF_UP) || !policy_wants(interfaces->env.settings, link) ||
-            bsearch(&link, attached, attached_number, sizeof(void *), by_address))
+        if (link->attached || !(link->flags & IFF_UP) ||
+            !policy_wants(interfaces->env.settings, link))
             continue;
         interface = interfaces_find(interfaces, link->name);
         if (!interface || interface_may_attach(interface, link->index, now))
-            pending[(*number)++] = link;
+            pending[number++] = link;
         else
             *later = true;
     }
-    free(attached);
-    return 0;
+    return number;
 }
 
 /* Whether the instance can go on counting. */
 static bool is_valid(const struct interfaces *interfaces, const struct instance *instance,
-                     const struct netlink_link *link) {
-    return link && policy_wants(interfaces->env.settings, link) &&
-           policy_l2_len(link->type) == instance->l2_len;
+                     const struct links *links) {
+    const struct netlink_link *link =
+        policy_find_wanted(interfaces->env.settings, links, instance->index);
+
+    return link && policy_l2_len(link->type) == instance->l2_len;
 }
 
 unsigned interfaces_detach(struct interfaces *interfaces, const struct links *links,
@@ -262,8 +244,7 @@ unsigned interfaces_detach(struct interfaces *interfaces, const struct links *li
     unsigned number = 0;
 
     for (struct interface *i = interfaces->first; i; i = i->next)
-        if (i->instance &&
-            !is_valid(interfaces, i->instance, links_find(links, i->instance->index)))
+        if (i->instance && !is_valid(interfaces, i->instance, links))
             detached[number++] = interface_detach(i);
     return number;
 }

@@ -39,11 +39,11 @@ unsigned interfaces_number(const struct interfaces *interfaces);
 
 /*
  * The links that are wanted and up and not attached, and that are due for an attempt, into
- * pending[], which has room for all of `links`, and their number. *later is set if others will be
- * due later. -ENOMEM.
+ * pending[], which has room for all of `links`. Returns how many. *later is set if others will be
+ * due later. Marks the links that are attached.
  */
-int interfaces_pending(const struct interfaces *interfaces, const struct links *links,
-                       const struct netlink_link **pending, unsigned *number, bool *later);
+unsigned interfaces_pending(const struct interfaces *interfaces, const struct links *links,
+                            const struct netlink_link **pending, bool *later);
 
 /*
  * Takes the attachments of interfaces that were removed, aren't wanted any more, or have got

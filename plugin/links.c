@@ -15,7 +15,7 @@ void links_sort(struct links *links) {
         qsort(links->link, links->number, sizeof(*links->link), by_index);
 }
 
-const struct netlink_link *links_find(const struct links *links, int index) {
+struct netlink_link *links_find(const struct links *links, int index) {
     const struct netlink_link key = {.index = index};
 
     return links->number ? bsearch(&key, links->link, links->number, sizeof(*links->link), by_index)

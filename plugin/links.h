@@ -15,6 +15,6 @@ struct links {
 void links_sort(struct links *links);
 
 /* NULL: no such link. */
-const struct netlink_link *links_find(const struct links *links, int index);
+struct netlink_link *links_find(const struct links *links, int index);
 
 #endif

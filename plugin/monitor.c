@@ -33,12 +33,19 @@ struct monitor {
     int wake; /* eventfd: tells the thread to exit */
 };
 
-static void report_complete(struct monitor *monitor) {
+static unsigned count_attached(const struct monitor *monitor) {
     unsigned number = 0;
 
-    pthread_mutex_lock(&monitor->lock);
     for (const struct interface *i = monitor->interfaces.first; i; i = i->next)
         number += i->instance && i->instance->attach;
+    return number;
+}
+
+static void report_complete(struct monitor *monitor) {
+    unsigned number;
+
+    pthread_mutex_lock(&monitor->lock);
+    number = count_attached(monitor);
     pthread_mutex_unlock(&monitor->lock);
     pb_log(LOG_INFO, "all %u interfaces are attached.", number);
     monitor->incomplete = false;
@@ -86,9 +93,8 @@ struct wanted {
 
 static bool is_wanted(void *context, int interface) {
     const struct wanted *wanted = context;
-    const struct netlink_link *link = links_find(wanted->links, interface);
 
-    return link && policy_wants(wanted->settings, link);
+    return policy_find_wanted(wanted->settings, wanted->links, interface) != NULL;
 }
 
 /* Opens the pins if they are wanted, and removes what an earlier daemon pinned if not. */
@@ -119,7 +125,6 @@ static void remove_leftovers(struct monitor *monitor, const struct links *links)
 static int first_attach(struct monitor *monitor) {
     struct progress progress = {.deadline = monotonic() + START_TIME};
     struct links links;
-    bool counting = false;
     int error = reconcile_list(&monitor->attacher, &links);
 
     if (error)
@@ -133,10 +138,8 @@ static int first_attach(struct monitor *monitor) {
         return error;
     error = reconcile(&monitor->attacher, &progress);
     monitor->incomplete = progress.left;
-    for (const struct interface *i = monitor->interfaces.first; i; i = i->next)
-        counting |= i->instance && i->instance->attach;
     warn_absent(monitor);
-    return counting ? 0 : error;
+    return count_attached(monitor) ? 0 : error;
 }
 
 static __u64 machine_memory(void) {

@@ -22,6 +22,7 @@ struct netlink_link {
     unsigned flags;      /* IFF_UP, IFF_LOOPBACK, ... */
     unsigned short type; /* ARPHRD_ETHER, ... */
     bool enslaved; /* a port of a bridge, bond or team: its traffic passes that interface too */
+    bool attached; /* false; for the caller's use */
     char name[IFNAMSIZ];
 };
 

@@ -31,6 +31,13 @@ bool policy_wants(const struct settings *settings, const struct netlink_link *li
     return selection_wants(settings->interfaces, link->name);
 }
 
+const struct netlink_link *policy_find_wanted(const struct settings *settings,
+                                              const struct links *links, int index) {
+    const struct netlink_link *link = links_find(links, index);
+
+    return link && policy_wants(settings, link) ? link : NULL;
+}
+
 __u32 policy_l2_len(unsigned short type) {
     switch (type) {
     case ARPHRD_ETHER:

@@ -12,7 +12,7 @@
 #include "classifier.h"
 #include "config.h"
 #include "ledger.h"
-#include "netlink.h"
+#include "links.h"
 
 /* How many slots the classifier allocates by itself, and how many are allocated by policy. */
 __u32 policy_dynamic_slots(const struct settings *settings);
@@ -20,6 +20,10 @@ __u32 policy_reserved_slots(const struct settings *settings);
 
 /* Whether an interface is to be counted. */
 bool policy_wants(const struct settings *settings, const struct netlink_link *link);
+
+/* The link with this index; NULL: there is none, or it is not to be counted. */
+const struct netlink_link *policy_find_wanted(const struct settings *settings,
+                                              const struct links *links, int index);
 
 /* With counters for so many CPUs, see tc_portbytes.h. */
 struct classifier_settings policy_classifier(const struct settings *settings, __u32 lanes);

@@ -10,22 +10,12 @@
 #include "log.h"
 #include "pins.h"
 
-/* An array with room for a pointer to each instance. NULL: no memory. */
-static void *room_for_all(struct attacher *attacher) {
-    unsigned number;
-
-    pthread_mutex_lock(attacher->lock);
-    number = interfaces_number(attacher->interfaces);
-    pthread_mutex_unlock(attacher->lock);
-    return calloc(number + 1, sizeof(void *));
-}
-
 /* Stops counting on interfaces that were removed or aren't wanted, and follows new names. */
 static int follow(struct attacher *attacher, const struct links *links) {
-    struct attach **detached = room_for_all(attacher);
-    struct instance **ended = room_for_all(attacher);
+    unsigned number = attacher_number(attacher);
+    struct attach **detached = calloc(number + 1, sizeof(void *));
+    struct instance **ended = calloc(number + 1, sizeof(void *));
     int error = detached && ended ? 0 : -ENOMEM;
-    unsigned number;
 
     if (!error) {
         pthread_mutex_lock(attacher->lock);
@@ -62,28 +52,14 @@ int reconcile_list(struct attacher *attacher, struct links *links) {
     return error;
 }
 
-/* The links that are to be attached, in an array that the caller frees. */
-static int list_pending(struct attacher *attacher, const struct links *links,
-                        const struct netlink_link ***out, unsigned *number, bool *later) {
-    const struct netlink_link **pending = calloc(links->number + 1, sizeof(void *));
-    int error = -ENOMEM;
-
-    if (pending) {
-        pthread_mutex_lock(attacher->lock);
-        error = interfaces_pending(attacher->interfaces, links, pending, number, later);
-        pthread_mutex_unlock(attacher->lock);
-    }
-    if (error)
-        free(pending);
-    else
-        *out = pending;
-    return error;
-}
-
-static int attach_pending(struct attacher *attacher, const struct netlink_link *const *pending,
-                          unsigned number, struct progress *progress) {
+static int attach_pending(struct attacher *attacher, const struct links *links,
+                          const struct netlink_link **pending, struct progress *progress) {
+    unsigned number;
     int error = 0;
 
+    pthread_mutex_lock(attacher->lock);
+    number = interfaces_pending(attacher->interfaces, links, pending, &progress->later);
+    pthread_mutex_unlock(attacher->lock);
     if (attacher->shortage && monotonic() < attacher->shortage_until)
         progress->later = true;
     else
@@ -95,21 +71,19 @@ static int attach_pending(struct attacher *attacher, const struct netlink_link *
 int reconcile(struct attacher *attacher, struct progress *progress) {
     const struct netlink_link **pending;
     struct links links;
-    unsigned number;
     int error = reconcile_list(attacher, &links);
 
     if (error)
         return error;
-    error = follow(attacher, &links);
-    if (!error)
-        error = list_pending(attacher, &links, &pending, &number, &progress->later);
+    pending = calloc(links.number + 1, sizeof(void *));
+    error = pending ? follow(attacher, &links) : -ENOMEM;
     if (error) {
         report_failure(attacher, error);
     } else {
         log_limit_reset(&attacher->list_failure);
-        error = attach_pending(attacher, pending, number, progress);
-        free(pending);
+        error = attach_pending(attacher, &links, pending, progress);
     }
+    free(pending);
     free(links.link);
     return error;
 }
@@ -125,9 +99,9 @@ int reconcile_resume(struct attacher *attacher, const struct links *links) {
     }
     pinned = calloc(number + 1, sizeof(void *));
     for (unsigned n = 0; n < number && pinned; n++) {
-        const struct netlink_link *link = links_find(links, indices[n]);
+        const struct netlink_link *link = policy_find_wanted(attacher->settings, links, indices[n]);
 
-        if (link && policy_wants(attacher->settings, link))
+        if (link)
             pinned[wanted++] = link;
     }
     free(indices);

@@ -122,6 +122,13 @@ make_move() {
     index=$((index + 1))
 }
 
+# pass_through N COUNT: aN, which is in C now, comes up there and receives so many packets
+pass_through() {
+    ip -n "$C" link set "a$1" up
+    ready "$B" "b$1"
+    in_b "$PB_TOOLS/blast" "b$1" 4 udp 40000 53 "$2" 100 >/dev/null
+}
+
 # moved WHAT: a0 is moved while it is counted, and gets the index of a1, which is counted, too
 moved() {
     local what=$1 counting
@@ -137,9 +144,7 @@ moved() {
     ok $? "$what: a0 is moved, and not counted any more"
     is "$(index_of "$C" a0)" "$index" "$what: it has the index of a1 now"
     is "$(hooked "$C")" "" "$what: nothing of ours went with it"
-    ip -n "$C" link set a0 up
-    ready "$B" b0
-    in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 503 100 >/dev/null
+    pass_through 0 503
     ip netns exec "$C" "$PB_TOOLS/blast" a0 4 udp 53 40000 507 100 >/dev/null
     for n in 1 2; do send $n; done
     settle
@@ -156,9 +161,7 @@ moved() {
         "$what: a2 is moved, and a3 comes with its index"
     wait_for 60 has_logged "a3: counting."
     ok $? "$what: a3 is counted"
-    ip -n "$C" link set a2 up
-    ready "$B" b2
-    in_b "$PB_TOOLS/blast" b2 4 udp 40000 53 509 100 >/dev/null
+    pass_through 2 509
     send 3
     settle
     is "$(values a3 udp-53) $(values a2 udp-53)" "$(expected 3 1) $(expected 2 2)" \
@@ -210,9 +213,7 @@ ip -n "$A" link set a0 netns "$C"
 is "$(index_of "$C" a0)" "$index" "a0 is moved meanwhile, and has the index of a1"
 start_collectd "${inside[@]}"
 is "$(hooked "$C")" "" "the next start takes the classifier from it"
-ip -n "$C" link set a0 up
-ready "$B" b0
-in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 503 100 >/dev/null
+pass_through 0 503
 send 1
 settle
 is "$(values a1 udp-53) $(values a0 udp-53)" "$(expected 1 2) $(expected 0 1)" \
@@ -231,9 +232,7 @@ is "$(index_of "$C" a2)" "$(index_of "$A" a3)" "a2 is moved meanwhile, and a3 co
 start_collectd "${inside[@]}"
 wait_for 60 has_logged "a3: counting."
 is "$(hooked "$C")" "" "the next start takes the classifier from it"
-ip -n "$C" link set a2 up
-ready "$B" b2
-in_b "$PB_TOOLS/blast" b2 4 udp 40000 53 509 100 >/dev/null
+pass_through 2 509
 before=$(total a3 rx_packets)
 send 3
 settle
