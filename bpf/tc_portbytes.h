@@ -3,8 +3,8 @@
  * The contract between the classifier (bpf/) and the plugin (plugin/): keys, slots, and the memory
  * that both access. Types and constants only.
  *
- * A key says what a packet is: a port of a transport, an IP protocol without ports, or not IP. A
- * slot is a counter. The table maps keys to slots; user space decides which keys share a slot, the
+ * A key says what a packet is: a port of a transport, an IP protocol without ports, not IP, or a
+ * packet that IPsec decrypted. A slot is a counter. The table maps keys to slots; user space decides which keys share a slot, the
  * classifier only looks it up.
  *
  * All numbers are in host byte order.
@@ -24,7 +24,8 @@ enum pb_transport { PB_TCP, PB_UDP, PB_SCTP, PB_TRANSPORTS };
 #define PB_PROTOCOLS            256u
 #define PB_KEY_IP(protocol)     (PB_PORT_KEYS + (protocol))
 #define PB_KEY_NONIP            (PB_PORT_KEYS + PB_PROTOCOLS)
-#define PB_KEYS                 (PB_KEY_NONIP + 1)
+#define PB_KEY_DECRYPTED        (PB_KEY_NONIP + 1)
+#define PB_KEYS                 (PB_KEY_DECRYPTED + 1)
 
 /* ---- slots ---- */
 
@@ -36,7 +37,8 @@ enum pb_transport { PB_TCP, PB_UDP, PB_SCTP, PB_TRANSPORTS };
 #define PB_SLOT_EPHEMERAL(transport) (1u + PB_TRANSPORTS + (transport))
 #define PB_SLOT_IP(protocol)         (1u + 2 * PB_TRANSPORTS + (protocol))
 #define PB_SLOT_NONIP                (1u + 2 * PB_TRANSPORTS + PB_PROTOCOLS)
-#define PB_FIXED_SLOTS               (PB_SLOT_NONIP + 1) /* their number, with slot 0 */
+#define PB_SLOT_DECRYPTED            (PB_SLOT_NONIP + 1)
+#define PB_FIXED_SLOTS               (PB_SLOT_DECRYPTED + 1) /* their number, with slot 0 */
 
 /*
  * Then the dynamic slots, which the classifier takes from the ring for new ports, and behind them
@@ -86,12 +88,24 @@ struct pb_shared {
     __u32 ring[PB_RING];
     __u64 head __attribute__((aligned(PB_LINE)));
     __u64 tail __attribute__((aligned(PB_LINE)));
+    /*
+     * Not 0: the network namespace has IPsec states, so ingress may see a packet twice, the second
+     * time decrypted (PB_KEY_DECRYPTED). User space sets it, and it stays.
+     */
+    __u32 ipsec;
 } __attribute__((aligned(PB_LINE)));
 
 /* ---- settings, constant once loaded ---- */
 
-/* For l2_len: L2 headers differ in length, so L3 is where the kernel says it is. */
+/*
+ * For l2_len, where it is no number of bytes: L3 is where the kernel says it is. What stands before
+ * it is counted (UNKNOWN), or it is not, because it is another layer's or the kernel's own
+ * (FOREIGN). XFRM is as FOREIGN, of an interface on which all that comes in was decrypted: its
+ * packets keep their ports.
+ */
 #define PB_L2_UNKNOWN 0xffffffffu
+#define PB_L2_FOREIGN 0xfffffffeu
+#define PB_L2_XFRM    0xfffffffdu
 
 /* Which port of a packet is its key. */
 enum pb_port { PB_PORT_SOURCE, PB_PORT_DESTINATION, PB_PORT_LOWER };

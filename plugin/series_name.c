@@ -53,6 +53,8 @@ void series_name(char name[SERIES_NAME_SIZE], __u32 slot, __u32 key) {
                  transport_names[slot - PB_SLOT_EPHEMERAL(0)]);
     } else if (slot == PB_SLOT_NONIP) {
         snprintf(name, SERIES_NAME_SIZE, "nonip");
+    } else if (slot == PB_SLOT_DECRYPTED) {
+        snprintf(name, SERIES_NAME_SIZE, "decrypted");
     } else if (protocol_names[slot - PB_SLOT_IP(0)]) {
         snprintf(name, SERIES_NAME_SIZE, "ip-%s", protocol_names[slot - PB_SLOT_IP(0)]);
     } else {

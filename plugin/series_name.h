@@ -9,6 +9,7 @@
  *     ip-icmp, ip-gre, ip-253                  an IP protocol without ports, by IANA's keyword in
  *                                              lower case if the plugin knows it, else by number
  *     nonip                                    what is not IP
+ *     decrypted                                what ingress sees again after IPsec decrypted it
  *
  * They consist of lower-case letters, digits and dashes: no write plugin has to replace a
  * character. Any thread.

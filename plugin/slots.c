@@ -44,6 +44,7 @@ int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32
     for (__u32 protocol = 0; protocol < PB_PROTOCOLS; protocol++)
         shared->table[PB_KEY_IP(protocol)] = PB_SLOT_IP(protocol);
     shared->table[PB_KEY_NONIP] = PB_SLOT_NONIP;
+    shared->table[PB_KEY_DECRYPTED] = PB_SLOT_DECRYPTED;
     for (__u32 s = 0; s < dynamic; s++)
         shared->ring[s] = PB_FIXED_SLOTS + s;
     __atomic_store_n(&shared->tail, dynamic, __ATOMIC_RELEASE);

@@ -46,6 +46,7 @@ static void test_buckets(void) {
     is_text(fixed_name(PB_SLOT_EPHEMERAL(PB_UDP)), "udp-ephemeral", "ephemeral UDP ports");
     is_text(fixed_name(PB_SLOT_EPHEMERAL(PB_SCTP)), "sctp-ephemeral", "ephemeral SCTP ports");
     is_text(fixed_name(PB_SLOT_NONIP), "nonip", "what is not IP");
+    is_text(fixed_name(PB_SLOT_DECRYPTED), "decrypted", "what IPsec decrypted");
 }
 
 static void test_protocols(void) {

@@ -42,6 +42,7 @@ static void test_new(void) {
         wrong += shared->table[PB_KEY_IP(protocol)] != PB_SLOT_IP(protocol);
     is_u64(wrong, 0, "each IP protocol starts with a fixed slot");
     is_u64(shared->table[PB_KEY_NONIP], PB_SLOT_NONIP, "non-IP starts with a fixed slot");
+    is_u64(shared->table[PB_KEY_DECRYPTED], PB_SLOT_DECRYPTED, "decrypted packets, too");
     for (__u32 key = 0; key < PB_PORT_KEYS; key++)
         wrong += shared->table[key] != 0;
     is_u64(wrong, 0, "no port starts with a slot");
