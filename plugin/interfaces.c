@@ -44,6 +44,14 @@ static void update_listeners(struct interfaces *interfaces) {
         listeners_update(&interfaces->env.listeners, monotonic());
 }
 
+/* Until the namespace has IPsec for the first time, no packet costs a look for its state. */
+static void update_ipsec(const struct interfaces *interfaces) {
+    struct pb_shared *shared = classifier_shared(interfaces->env.classifier);
+
+    if (interfaces->env.settings->ingress && !shared->ipsec && netlink_has_ipsec())
+        __atomic_store_n(&shared->ipsec, 1, __ATOMIC_RELAXED);
+}
+
 /* ---- what all interfaces share ---- */
 
 static void save_slots(const struct interface_env *env) {
@@ -121,9 +129,11 @@ int interfaces_init(struct interfaces *interfaces, const struct settings *settin
     error = env->sums ? make_slots(env) : -ENOMEM;
     if (error)
         pb_log(LOG_ERR, "cannot start: %s.", strerror(-error));
-    else
-        update_listeners(interfaces);
-    return error;
+    if (error)
+        return error;
+    update_ipsec(interfaces);
+    update_listeners(interfaces);
+    return 0;
 }
 
 void interfaces_free(struct interfaces *interfaces, bool keep) {
@@ -346,6 +356,7 @@ void interfaces_read(struct interfaces *interfaces, __u64 interval, interface_re
 
     check_attachments(interfaces, interval);
     update_ephemeral(interfaces);
+    update_ipsec(interfaces);
     update_listeners(interfaces);
     /* Before accounting: their series begin at this read. */
     for (struct interface *i = interfaces->first; i; i = i->next)

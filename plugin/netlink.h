@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queries of the kernel over netlink: links (rtnetlink), listening sockets (sock_diag), filters of
- * the clsact qdisc (rtnetlink).
+ * Queries of the kernel over netlink: links (rtnetlink), listening sockets (sock_diag), IPsec
+ * (xfrm), filters of the clsact qdisc (rtnetlink).
  *
  * All functions return 0 or a negative errno unless stated otherwise; on failure outputs are
  * unchanged. They see the network namespace of the calling thread; a struct netlink that of the
@@ -56,6 +56,14 @@ struct netlink_listener {
  * that the caller frees; NULL if there are none. A port may occur more than once.
  */
 int netlink_listeners(struct netlink_listener **listeners, unsigned *number);
+
+/* ---- IPsec ---- */
+
+/*
+ * Whether the network namespace has IPsec states. Loads no module. When in doubt, yes: the kernel
+ * tells only who has CAP_NET_ADMIN, and not if it has PF_KEY alone.
+ */
+bool netlink_has_ipsec(void);
 
 /* ---- filters of clsact ---- */
 

@@ -264,6 +264,14 @@ int netlink_listeners(struct netlink_listener **listeners, unsigned *number) {
     return 0;
 }
 
+static bool has_ipsec;
+static unsigned ipsec_queries;
+
+bool netlink_has_ipsec(void) {
+    ipsec_queries++;
+    return has_ipsec;
+}
+
 /* What the classifier does with the first packet of a port. Returns its slot. */
 static __u32 first_packet(__u32 key) {
     __u32 *cell = &shared.ring[shared.head % PB_RING], slot = *cell;
@@ -422,6 +430,40 @@ static void test_checks(void) {
     stop(monitor, &settings);
 }
 
+/* The classifier looks for decrypted packets from the first IPsec state on, and for ever. */
+static void test_ipsec(void) {
+    struct settings settings;
+    struct monitor *monitor;
+
+    has_ipsec = true;
+    monitor = start(&settings, 1);
+    is_u64(shared.ipsec, 1, "IPsec is there at the start: the classifier knows");
+    stop(monitor, &settings);
+
+    has_ipsec = false;
+    monitor = start(&settings, 1);
+    read_at(monitor, 1000, 10);
+    is_u64(shared.ipsec, 0, "no IPsec: it needn't look");
+    has_ipsec = true;
+    read_at(monitor, 1010, 10);
+    is_u64(shared.ipsec, 1, "IPsec comes: known at the next read");
+    has_ipsec = false;
+    ipsec_queries = 0;
+    read_at(monitor, 1020, 10);
+    is_u64(shared.ipsec, 1, "it goes: it may come again between reads, so this stays");
+    is_u64(ipsec_queries, 0, "and isn't asked for any more");
+    stop(monitor, &settings);
+
+    if (config_defaults(&settings))
+        abort();
+    settings.ingress = false;
+    has_ipsec = true;
+    ok(monitor_start(&monitor, &settings, spawn) == 0, "Direction \"egress\": it starts");
+    is_u64(shared.ipsec, 0, "and doesn't ask: in egress nothing is decrypted");
+    stop(monitor, &settings);
+    has_ipsec = false;
+}
+
 static void test_shortage(void) {
     struct monitor *monitor = NULL;
     struct settings settings;
@@ -553,6 +595,7 @@ int main(void) {
     test_stop_in_burst();
     test_start_time();
     test_checks();
+    test_ipsec();
     test_shortage();
     test_selected_port();
     test_failure();
