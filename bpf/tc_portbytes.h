@@ -3,9 +3,9 @@
  * The contract between the classifier (bpf/) and the plugin (plugin/): keys, slots, and the memory
  * that both access. Types and constants only.
  *
- * A key says what a packet is: a port of a transport, an IP protocol without ports, not IP, or a
- * packet that IPsec decrypted. A slot is a counter. The table maps keys to slots; user space decides which keys share a slot, the
- * classifier only looks it up.
+ * A key says what a packet is: a port of a transport, an IP protocol without ports, not IP, or
+ * decrypted by IPsec. A slot is a counter. The table maps keys to slots; user space decides which
+ * keys share a slot, the classifier only looks it up.
  *
  * All numbers are in host byte order.
  */
