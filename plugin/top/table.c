@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_COLUMNS 26
-#define ROW_COLUMNS  (NAME_COLUMNS + 9 + 8 + 10 + 8)
+#define NAME_COLUMNS 26 /* at least; "group-NAME" can have 38 */
+#define RATE_COLUMNS (9 + 8 + 10 + 8)
 #define BAR_MAX      60   /* longer bars are hard to compare */
 #define RATE_MAX     1e18 /* per second; more is bogus, and sums must stay finite */
 
@@ -125,6 +125,18 @@ static void make_groups(struct top_table *table) {
     }
 }
 
+/* Moves the row "decrypted" behind the others; row_count no longer includes it. */
+static void set_decrypted_apart(struct top_group *group) {
+    for (struct top_row *row = group->rows; row < group->rows + group->row_count; row++)
+        if (!strcmp(row->instance, "decrypted")) {
+            struct top_row *last = &group->rows[--group->row_count], decrypted = *row;
+
+            *row = *last;
+            *last = decrypted;
+            group->decrypted = last;
+        }
+}
+
 void top_table_sort(struct top_table *table) {
     qsort(table->rows, table->row_count, sizeof(*table->rows), by_name);
     merge_rows(table);
@@ -132,6 +144,7 @@ void top_table_sort(struct top_table *table) {
     for (size_t i = 0; i < table->group_count; i++) {
         struct top_group *group = &table->groups[i];
 
+        set_decrypted_apart(group);
         sum_rows(group->sum.rate, group, 0);
         group->sum.total_bytes = total_bytes(&group->sum);
         qsort(group->rows, group->row_count, sizeof(*group->rows), by_rate);
@@ -140,6 +153,10 @@ void top_table_sort(struct top_table *table) {
 }
 
 /* ---- text ---- */
+
+struct layout {
+    unsigned columns, name_columns;
+};
 
 void top_format_rate(char *out, size_t size, double value) {
     static const char units[] = " kMGTPE";
@@ -163,32 +180,36 @@ void top_format_rate(char *out, size_t size, double value) {
  * A line of the table; `rate` NULL: the column titles. All lines with names from the socket are
  * printed here, where bytes that are not printable ASCII are replaced and the line is truncated.
  */
-static void print_line(FILE *to, const struct top_view *view, const char *name, const double *rate,
+static void print_line(FILE *to, const struct layout *layout, const char *name, const double *rate,
                        const char *bar) {
     static const char *const titles[TOP_RATES] = {"in bit/s", "pkt/s", "out bit/s", "pkt/s"};
-    char cell[TOP_RATES][16], text[2 * TOP_NAME + ROW_COLUMNS + BAR_MAX];
+    char cell[TOP_RATES][16], text[2 * TOP_NAME + NAME_COLUMNS + RATE_COLUMNS + BAR_MAX];
 
     for (unsigned i = 0; i < TOP_RATES; i++)
         if (rate) /* even: bytes, shown as bits; odd: packets */
             top_format_rate(cell[i], sizeof(cell[i]), i % 2 ? rate[i] : 8 * rate[i]);
         else
             snprintf(cell[i], sizeof(cell[i]), "%s", titles[i]);
-    snprintf(text, sizeof(text), "%-*s%9s%8s%10s%8s%s", NAME_COLUMNS, name, cell[TOP_RX_BYTES],
-             cell[TOP_RX_PACKETS], cell[TOP_TX_BYTES], cell[TOP_TX_PACKETS], bar);
+    snprintf(text, sizeof(text), "%-*s%9s%8s%10s%8s%s", (int)layout->name_columns, name,
+             cell[TOP_RX_BYTES], cell[TOP_RX_PACKETS], cell[TOP_TX_BYTES], cell[TOP_TX_PACKETS],
+             bar);
     for (char *c = text; *c; c++)
         if (*c < ' ' || *c > '~')
             *c = '?';
-    fprintf(to, "%.*s\n", (int)view->columns, text);
+    fprintf(to, "%.*s\n", (int)layout->columns, text);
 }
 
-/* The service of an instance such as "tcp-443" by services(5); "" if there is none. */
+/* The service of an instance such as "tcp-443" by services(5); "" if there is none. The number in
+   "group-443" or "ip-132" is not a port. */
 static const char *service_name(const char *instance) {
     const struct servent *service;
     char transport[8];
     unsigned port;
     int length = 0;
 
-    if (sscanf(instance, "%7[a-z]-%5u%n", transport, &port, &length) != 2 || instance[length])
+    if (sscanf(instance, "%7[a-z]-%5u%n", transport, &port, &length) != 2 || instance[length] ||
+        (strcmp(transport, "tcp") != 0 && strcmp(transport, "udp") != 0 &&
+         strcmp(transport, "sctp") != 0))
         return "";
     service = getservbyport(htons((unsigned short)port), transport);
     return service && port <= 65535 ? service->s_name : "";
@@ -198,46 +219,66 @@ static size_t min(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+static size_t max(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* The longest name, as far as the rates still fit the window. */
+static unsigned name_columns(const struct top_table *table, unsigned columns) {
+    size_t longest = NAME_COLUMNS;
+
+    for (size_t i = 0; i < table->row_count; i++)
+        longest = max(longest, strlen(table->rows[i].instance));
+    return max(NAME_COLUMNS, min(longest, columns > RATE_COLUMNS ? columns - RATE_COLUMNS : 0));
+}
+
 /* A port with its bar, ingress then egress; `scale` is the rate of the longest possible bar. */
-static void print_port(FILE *to, const struct top_view *view, const struct top_row *row,
+static void print_port(FILE *to, const struct layout *layout, const struct top_row *row,
                        double scale) {
-    size_t length = view->columns > ROW_COLUMNS + 2 ? view->columns - ROW_COLUMNS - 2 : 0;
+    size_t used = layout->name_columns + RATE_COLUMNS + 2;
+    size_t length = layout->columns > used ? layout->columns - used : 0;
     double ingress = or_zero(row->rate[TOP_RX_BYTES]);
     char name[2 * TOP_NAME], bar[2 + BAR_MAX + 1] = "  ";
 
     snprintf(name, sizeof(name), "%-14s %s", row->instance, service_name(row->instance));
-    name[NAME_COLUMNS] = '\0';
+    name[layout->name_columns] = '\0';
     length = min(length, BAR_MAX);
     if (scale > 0) { /* the quotients are at most 1, however small the rates are */
         memset(bar + 2, '-', lround(row->total_bytes / scale * length));
         memset(bar + 2, '#', lround(ingress / scale * length));
     }
-    print_line(to, view, name, row->rate, bar[2] ? bar : "");
+    print_line(to, layout, name, row->rate, bar[2] ? bar : "");
 }
 
-static void print_group(FILE *to, const struct top_view *view, const struct top_group *group,
+static void print_group(FILE *to, const struct layout *layout, const struct top_group *group,
                         size_t ports) {
     size_t shown = min(group->row_count, ports);
     char name[2 * TOP_NAME + sizeof(" on ")];
     double rest[TOP_RATES];
 
     snprintf(name, sizeof(name), "%s on %s", group->sum.interface, group->sum.host);
-    print_line(to, view, name, NULL, "");
+    print_line(to, layout, name, NULL, "");
     for (size_t i = 0; i < shown; i++)
-        print_port(to, view, &group->rows[i], group->rows->total_bytes);
+        print_port(to, layout, &group->rows[i], group->rows->total_bytes);
     if (shown < group->row_count) {
         snprintf(name, sizeof(name), "and %zu more", group->row_count - shown);
         sum_rows(rest, group, shown);
-        print_line(to, view, name, rest, "");
+        print_line(to, layout, name, rest, "");
     }
-    print_line(to, view, "sum", group->sum.rate, "");
+    print_line(to, layout, "sum", group->sum.rate, "");
+    if (group->decrypted)
+        print_line(to, layout, "decrypted, not in the sum", group->decrypted->rate, "");
 }
 
 void top_print_text(FILE *to, const struct top_table *table, const struct top_view *view) {
-    const size_t overhead = 4; /* lines per interface: heading, rest, sum, an empty one */
+    const struct layout layout = {view->columns, name_columns(table, view->columns)};
+    size_t overhead = 4; /* lines per interface: heading, rest, sum, an empty one */
     size_t groups = table->group_count, ports = view->ports;
     char text[64];
 
+    for (size_t i = 0; i < groups; i++)
+        if (table->groups[i].decrypted)
+            overhead = 5;
     if (view->lines && groups) {
         size_t each = view->lines / (overhead + 1);
 
@@ -247,7 +288,7 @@ void top_print_text(FILE *to, const struct top_table *table, const struct top_vi
     }
     for (size_t i = 0; i < groups; i++) {
         fputs(i ? "\n" : "", to);
-        print_group(to, view, &table->groups[i], ports);
+        print_group(to, &layout, &table->groups[i], ports);
     }
     snprintf(text, sizeof(text), "and %zu more interfaces", table->group_count - groups);
     if (groups < table->group_count)
@@ -294,6 +335,10 @@ static void json_group(FILE *to, const struct top_group *group, size_t ports) {
     fprintf(to, "],\"rest\":{\"number\":%zu,", group->row_count - shown);
     sum_rows(rest, group, shown);
     json_rates(to, rest);
+    if (group->decrypted) {
+        fputs("},\"decrypted\":{", to);
+        json_rates(to, group->decrypted->rate);
+    }
     fputs("}}", to);
 }
 

@@ -2,6 +2,9 @@
 /*
  * The table of tc_portbytes-top: rates by interface and port, sorted and summed up, as text and as
  * JSON. Names are untrusted: they come from a socket and may hold any byte but NUL.
+ *
+ * The series "decrypted" is in no sum and not among the ports: its packets were on the wire once,
+ * as ESP or AH, and that is in another series.
  */
 #ifndef PB_TOP_TABLE_H
 #define PB_TOP_TABLE_H
@@ -24,6 +27,7 @@ struct top_group {
     struct top_row sum;   /* the first member, so that one function compares rows and groups */
     struct top_row *rows; /* part of the table's */
     size_t row_count;
+    const struct top_row *decrypted; /* NULL: no such series */
 };
 
 struct top_table {

@@ -94,14 +94,17 @@ give() {
 }
 shopt -s extglob
 eth=/tc_portbytes-eth0
+group="group-rtp.media_1-0123456789-012345678" # as long as it can be
 {
     give web1$eth/port_traffic-tcp-443 1000:10:20000:20
     give web1$eth/port_traffic-tcp-80 3000:30:1000:700
     give web1$eth/port_traffic-tcp-22 5:4:3:2
     give web1$eth/port_traffic-nonip 7:3:0:0
+    give web1$eth/port_traffic-decrypted 900000:900:0:0
     give web2$eth/if_octets-tcp-443 123:456
     give web2$eth/if_packets-tcp-443 12:45
     give web2/tc_portbytes-br-lan/port_traffic-tcp-ephemeral 1:1:1:1
+    give "web2/tc_portbytes-br-lan/port_traffic-$group" 0:1:0:0
     give web2/interface-eth0/if_octets 5:5
     give web2$eth/if_errors-tcp-443 5:5
     printf 'PUTVAL "web2%s/port_traffic-udp-1" interval=3600 %d:1:1:1:1\n' $eth $began
@@ -118,13 +121,16 @@ once --host web1
 holds 'len(d["interfaces"]) == 1 and [p["instance"] for p in i("eth0", "web1")["ports"]] ==
     ["tcp-443", "tcp-80", "tcp-22", "nonip"]' "--host: only this host, sorted by bytes"
 holds '[i("eth0", "web1")[r] for r in RATES] == [4012, 47, 21003, 722]' "the sums are exact"
+holds 'i("eth0", "web1")["decrypted"] == dict(rx_bytes=900000, rx_packets=900, tx_bytes=0,
+    tx_packets=0)' "decrypted is in none of them, but apart"
 once --host web1 -n 1
 holds 'len(i("eth0", "web1")["ports"]) == 1 and i("eth0", "web1")["rest"] ==
     dict(number=3, rx_bytes=3012, rx_packets=37, tx_bytes=1003, tx_packets=702)' \
     "-n: the other ports are one sum"
 once --host web2
 holds '[(x["interface"], [p["instance"] for p in x["ports"]]) for x in d["interfaces"]] ==
-    [("eth0", ["tcp-443", "udp-1"]), ("br-lan", ["tcp-ephemeral"])]' "other values are ignored"
+    [("eth0", ["tcp-443", "udp-1"]), ("br-lan", ["tcp-ephemeral", "'"$group"'"])]' \
+    "other values are ignored; the whole name of a group is there"
 holds '[i("eth0", "web2")["ports"][0][r] for r in RATES] == [123, 12, 456, 45]' \
     "StandardTypes: if_octets and if_packets of a port are merged"
 holds '[i("eth0", "web2")["ports"][1][r] for r in RATES] == [None] * 4' "an unknown rate is null"
@@ -140,6 +146,8 @@ is "$? $(grep -c '^[^ ]* on web[123] ' "$work/out") $(tr -d '\n -~' <"$work/out"
     "0 4 0" "with several hosts each interface has its host; the text is printable ASCII"
 [ "$(wc -L <"$work/out")" -le 80 ]
 ok $? "it fits 80 columns"
+is "$(grep -c "^$group \|^decrypted, not in the sum  *7.20 M " "$work/out")" 2 \
+    "with the whole name of a group, and decrypted below the sum"
 COLUMNS=70 LINES=12 timeout 120 "$top" --socket "$socket" --once >"$work/out"
 [ "$(wc -L <"$work/out")" -le 70 ] && [ "$(wc -l <"$work/out")" -le 12 ]
 ok $? "or COLUMNS and LINES"

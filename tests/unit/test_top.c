@@ -162,6 +162,69 @@ static void test_rest(void) {
     reset();
 }
 
+static void test_decrypted(void) {
+    port("h", "eth0", "decrypted", 7000, 70, 0, 0);
+    port("h", "eth0", "ip-esp", 80, 8, 40, 4);
+    port("h", "eth0", "tcp-1", 2, 5, 20, 6);
+    port("h", "eth1", "tcp-1", 500, 5, 20, 6);
+    port("h", "eth2", "decrypted", 8000, 9, 0, 0);
+    top_table_sort(&table);
+    is_text(table.groups[0].sum.interface, "eth1", "decrypted does not rank an interface");
+    is_text(as_text(plain),
+            "eth1 on h                  in bit/s   pkt/s out bit/s   pkt/s\n"
+            "tcp-1          e?[2J         4.00 k    5.00       160    6.00\n"
+            "sum                          4.00 k    5.00       160    6.00\n"
+            "\n"
+            "eth0 on h                  in bit/s   pkt/s out bit/s   pkt/s\n"
+            "ip-esp                          640    8.00       320    4.00\n"
+            "tcp-1          e?[2J           16.0    5.00       160    6.00\n"
+            "sum                             656    13.0       480    10.0\n"
+            "decrypted, not in the sum    56.0 k    70.0         -       -\n"
+            "\n"
+            "eth2 on h                  in bit/s   pkt/s out bit/s   pkt/s\n"
+            "sum                               -       -         -       -\n"
+            "decrypted, not in the sum    64.0 k    9.00         -       -\n",
+            "but has a line below the sum, which leaves it out");
+    ok(strstr(as_json(1), "\"rx_bytes\":82,\"rx_packets\":13,\"tx_bytes\":60,\"tx_packets\":10,"
+                          "\"ports\":[{\"instance\":\"ip-esp\",") != NULL,
+       "in JSON the sums of an interface leave it out, too");
+    ok(strstr(text,
+              "\"rest\":{\"number\":1,"
+              "\"rx_bytes\":2,\"rx_packets\":5,\"tx_bytes\":20,\"tx_packets\":6},"
+              "\"decrypted\":{"
+              "\"rx_bytes\":7000,\"rx_packets\":70,\"tx_bytes\":0,\"tx_packets\":0}}") != NULL,
+       "so does the rest, and it is an object of its own");
+    reset();
+}
+
+/* With a digit more, "group-" and a name of 32 characters, the longest. */
+#define GROUP "group-rtp.media_1-0123456789-01234567"
+
+static void test_groups(void) {
+    port("h", "eth0", GROUP "9", 6, 1, 4, 1);
+    port("h", "eth0", GROUP "8", 8, 1, 1, 1);
+    port("h", "eth0", "group-1", 7, 1, 1, 1);
+    port("h", "eth0", "ip-1", 6, 1, 1, 1);
+    port("h", "eth0", "tcp-1", 5, 1, 1, 1);
+    top_table_sort(&table);
+    as_text((struct top_view){.columns = 80, .ports = 9});
+    ok(strstr(text, "\n" GROUP "9 ") && strstr(text, "\n" GROUP "8 "),
+       "the longest names of groups are whole");
+    ok(strstr(text,
+              "eth0 on h                              in bit/s   pkt/s out bit/s   pkt/s\n" GROUP
+              "9     48.0    1.00      32.0    1.00  ###--\n") != NULL,
+       "the columns are still aligned, and the bar has the rest of the line");
+    as_text((struct top_view){.columns = 70, .ports = 9});
+    ok(strstr(text, "\ngroup-rtp.media_1-0123456789-012345     48.0    1.00      32.0    1.00\n") !=
+           NULL,
+       "in a narrow window the names give way to the rates");
+    ok(strstr(text, "\ngroup-1     ") && strstr(text, "\nip-1       ") &&
+           strstr(text, "\ntcp-1          e?[2J ") && !strstr(strstr(text, "e?[2J") + 1, "e?[2J"),
+       "a number in the name of a group or a protocol is not a port");
+    ok(strstr(as_json(9), "{\"instance\":\"" GROUP "9\",") != NULL, "the names in JSON");
+    reset();
+}
+
 static bool has_rates(const struct top_row *row, double rx_bytes, double rx_packets,
                       double tx_bytes, double tx_packets) {
     return row->rate[TOP_RX_BYTES] == rx_bytes && row->rate[TOP_RX_PACKETS] == rx_packets &&
@@ -301,6 +364,8 @@ static void test_lines(void) {
                 snprintf(interface, sizeof(interface), "eth%u", i);
                 snprintf(instance, sizeof(instance), "tcp-%u", p);
                 port(host, interface, instance, p, p, p, p);
+                if (p == 0 && interfaces % 2 == 0)
+                    port(host, interface, "decrypted", 1, 1, 0, 0);
             }
         top_table_sort(&table);
         for (unsigned lines = 6; lines < 100; lines++) {
@@ -345,6 +410,8 @@ int main(void) {
     test_format();
     test_order();
     test_rest();
+    test_decrypted();
+    test_groups();
     test_standard_types();
     test_unknown();
     test_names();
