@@ -4,6 +4,8 @@
 # Draws an interface's busiest ports from the RRD files that collectd's plugins rrdtool and
 # rrdcached write. See usage below. Where rrdcached is used, set RRDCACHED_ADDRESS
 # (unix:/run/rrdcached.sock), as for rrdtool itself: then it shows what is not on disk yet.
+#
+# The series "decrypted" is in no sum: its packets were on the wire once, as ESP or AH.
 
 set -euo pipefail
 export LC_ALL=C
@@ -21,11 +23,13 @@ carried in that time.
   --host HOST          whose [the only one there]
   --interface NAME     which interface [the only one there]
   --from, --to TIME    as rrdtool takes it: -6h, "10:00 20261103", 1794000000 [-1d to now]
-  --top N              ports with an area of their own, 1 to 10 [8]; the rest is one area,
-                       and so are the ephemeral ranges and what the plugin calls other
+  --top N              ports and groups with an area of their own, 1 to 10 [8]; the rest is
+                       one area, and so are the ephemeral ranges and what the plugin calls other
   --packets            packets in place of bits
   --size WIDTHxHEIGHT  of the picture in pixels [960x600]
   --out FILE.png       [ports-NAME.png]
+
+What IPsec decrypted is a dashed line and not in the sum: as ESP or AH it is there already.
 END
 }
 
@@ -130,15 +134,16 @@ run_rrdtool() {
 
 # ---- what has an area of its own ----
 
-# Sets shown, busiest first: ports, then the groups that there are.
+# Sets shown, busiest first: ports and groups, then what is summed up.
 choose() {
     local instance ranked=()
 
     while read -r _ instance; do
+        [ "$instance" != decrypted ] || continue
         add_to all "$instance"
-        case $instance in
-        *-ephemeral) add_to ephemeral "$instance" ;;
-        *-other) add_to other "$instance" ;;
+        case $instance in # not group-other
+        tcp-ephemeral | udp-ephemeral | sctp-ephemeral) add_to ephemeral "$instance" ;;
+        tcp-other | udp-other | sctp-other) add_to other "$instance" ;;
         *)
             if [ "${#ranked[@]}" -lt "$top" ]; then
                 ranked+=("$instance")
@@ -154,20 +159,21 @@ choose() {
     for instance in rest ephemeral other; do
         [ -z "${members[$instance]:-}" ] || shown+=("$instance")
     done
+    [ "${#shown[@]}" -gt 0 ] || die "$interface has no series but decrypted."
 }
 
-# add_to GROUP INSTANCE
+# add_to SUM INSTANCE
 add_to() {
     members[$1]+=${members[$2]}
     received[$1]=$((${received[$1]:-0} + ${received[$2]}))
     sent[$1]=$((${sent[$1]:-0} + ${sent[$2]}))
 }
 
-# A port has the same colour in every picture, unless another one there has it.
+# A port has the same colour in every picture, unless another one there has it; so has a group.
 choose_colours() {
     local instance slot taken=' '
 
-    colour=([rest]=C8C8C8 [ephemeral]=9A9A9A [other]=707070)
+    colour=([rest]=C8C8C8 [ephemeral]=9A9A9A [other]=707070 [decrypted]=000000)
     while read -r instance; do
         [ -z "${colour[$instance]:-}" ] || continue
         slot=$(($(cksum <<<"$instance" | cut -d ' ' -f 1) % ${#colours[@]}))
@@ -177,7 +183,7 @@ choose_colours() {
     done < <(printf '%s\n' "${shown[@]}" | sort)
 }
 
-# "tcp 443 https"
+# "tcp 443 https", "group rtp"
 label() {
     local name=${1/-/ } service=
 
@@ -187,6 +193,8 @@ label() {
     other) name="other, little used" ;;
     nonip) name="not IP" ;;
     ip-*) name="IP ${1#ip-}" ;;
+    decrypted) name="decrypted, not in sum" ;;
+    group-*) ;;
     *) service=$(getent services "${1#*-}/${1%%-*}" | cut -d ' ' -f 1) || true ;;
     esac
     echo "$name${service:+ $service}"
@@ -207,18 +215,29 @@ total_of() {
 # row NUMBER INSTANCE: its curves, its area and its line of the legend. Where nothing at all is
 # known there is a gap; where only this series is not, it carried nothing.
 row() {
-    local n=$1 stack=:STACK name
+    local n=$1 stack=:STACK
 
     [ "$n" -gt 0 ] || stack=
-    name=$(label "$2")
     definitions+=(
         "CDEF:ri$n=$(total_of i "$2")" "CDEF:in$n=alli,UN,UNKN,ri$n,UN,0,ri$n,IF,IF,$factor,*"
         "CDEF:ro$n=$(total_of o "$2")" "CDEF:out$n=allo,UN,UNKN,ro$n,UN,0,ro$n,IF,IF,$factor,*"
         "CDEF:down$n=0,out$n,-")
-    upwards+=("AREA:in$n#${colour[$2]}:$(printf '%-24.24s' "${name//:/\\:}")$stack")
+    upwards+=("AREA:in$n#${colour[$2]}:$(pad "${labels[$2]//:/\\:}")$stack")
     legend "in$n" "out$n" "${received[$2]}" "${sent[$2]}"
     downwards+=("AREA:down$n#${colour[$2]}:$stack")
 }
+
+# The line of what is decrypted.
+decrypted_row() {
+    definitions+=("CDEF:ind=$(total_of i decrypted),$factor,*"
+        "CDEF:outd=$(total_of o decrypted),$factor,*" "CDEF:downd=0,outd,-")
+    upwards+=("LINE2:ind#${colour[decrypted]}:$(pad "${labels[decrypted]}"):dashes")
+    legend ind outd "${received[decrypted]}" "${sent[decrypted]}"
+    downwards+=("LINE2:downd#${colour[decrypted]}::dashes")
+}
+
+# pad NAME: to the width of the longest label
+pad() { printf '%-*s' "$columns" "$1"; }
 
 # legend IN OUT RECEIVED SENT: of a line in the legend what is behind the name
 legend() {
@@ -234,16 +253,22 @@ si() {
 }
 
 draw() {
-    local n upwards=() downwards=()
+    local n upwards=() downwards=() columns=24
+    local -A labels=()
 
+    for n in "${shown[@]}" ${members[decrypted]:+decrypted}; do
+        labels[$n]=$(label "$n")
+        [ "${#labels[$n]}" -le "$columns" ] || columns=${#labels[$n]}
+    done
     definitions+=("CDEF:alli=$(total_of i all)" "CDEF:allo=$(total_of o all)"
         "CDEF:in=alli,$factor,*" "CDEF:out=allo,$factor,*" "CDEF:down=0,out,-")
-    upwards=("COMMENT:$(printf '%-26s' "$unit")" "COMMENT: in mean" "COMMENT:     max"
+    upwards=("COMMENT:$(pad "$unit")  " "COMMENT: in mean" "COMMENT:     max"
         "COMMENT:$(printf %8s "$traffic")" "COMMENT:    out mean" "COMMENT:     max"
         "COMMENT:$(printf %8s "$traffic")\l")
     for n in "${!shown[@]}"; do row "$n" "${shown[n]}"; done
-    upwards+=("LINE1:in#000000:$(printf '%-24s' sum)")
+    upwards+=("LINE1:in#000000:$(pad sum)")
     legend in out "${received[all]}" "${sent[all]}"
+    [ -z "${members[decrypted]:-}" ] || decrypted_row
     run_rrdtool graph "$out" --title "$host, $interface: $unit by port" \
         --vertical-label "out      $unit      in" --imgformat PNG --full-size-mode \
         --width "$width" --height "$height" --border 0 --slope-mode --disable-rrdtool-tag \
@@ -256,11 +281,14 @@ draw() {
 }
 
 print_totals() {
-    local instance
+    local instance names=("${shown[@]}" all ${members[decrypted]:+decrypted}) columns=20
 
-    printf '%-20s %20s %20s\n' "$interface" "$traffic in" "$traffic out"
-    for instance in "${shown[@]}" all; do
-        printf '%-20s %20s %20s\n' "$instance" "${received[$instance]}" "${sent[$instance]}"
+    for instance in "${names[@]}"; do
+        [ "${#instance}" -le "$columns" ] || columns=${#instance}
+    done
+    printf '%s %20s %20s\n' "$(pad "$interface")" "$traffic in" "$traffic out"
+    for instance in "${names[@]}"; do
+        printf '%s %20s %20s\n' "$(pad "$instance")" "${received[$instance]}" "${sent[$instance]}"
     done
 }
 

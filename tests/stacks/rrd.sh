@@ -124,6 +124,37 @@ graph_refuses "a1" "an interface without files" --dir "$work/rrd" --interface a1
 graph_refuses "--top" "a number that isn't one" --dir "$work/rrd" --top many
 cp -r "$work/rrd/host" "$work/rrd/guest"
 graph_refuses "guest host" "one of several hosts, not named," --dir "$work/rrd"
+
+# A group, and what IPsec decrypted: files with the figures of udp-53 and tcp-443.
+group="group-rtp.media_1-0123456789-012-other" # as long as it can be
+mkdir "$work/more" "$work/bin"
+cp -r "$work/rrd/host" "$work/more"
+more=$work/more/host/tc_portbytes-a0/port_traffic
+cp "$more-udp-53.rrd" "$more-$group.rrd"
+cp "$more-tcp-443.rrd" "$more-decrypted.rrd"
+is "$(drawn --dir "$work/more" --top 3)" "tcp-8443 1052201 0
+tcp-443 120180 906093
+$group 166793 453300
+rest 166793 453300
+ephemeral 0 24560
+all 1505967 1837253
+decrypted 120180 906093" \
+    "graph.sh: a group is like a port, whatever its name ends in; decrypted is not in all"
+cat >"$work/bin/rrdtool" <<END
+#!/bin/sh
+printf '%s\n' "\$@" >"$work/arguments"
+exec "$(ask sh -c 'command -v rrdtool')" "\$@"
+END
+chmod +x "$work/bin/rrdtool"
+rrd env PATH="$work/bin:$PATH" "$conf/graph.sh" --from "$began" --to "$ended" --dir "$work/more" \
+    --out "$work/graph.png" >"$work/out"
+is "$(grep -E '^(AREA|LINE).*(group|decrypted)' "$work/arguments" | cut -d: -f3 |
+    sed 's/ *$//')" "group ${group#group-}
+decrypted, not in sum" "graph.sh: the legend has the whole name of a group, and says of decrypted"
+is "$(grep -cE '^LINE.*:dashes' "$work/arguments") $(wc -L <"$work/out")" "2 80" \
+    "graph.sh: decrypted is a line, in and out; the columns of the totals are as wide as the names"
+find "$work/more" -name 'port_traffic-*' ! -name '*-decrypted.rrd' -delete
+graph_refuses "decrypted" "an interface with nothing else" --dir "$work/more"
 [ ! -e "$work/none.png" ]
 ok $? "graph.sh: what is refused leaves no picture"
 
