@@ -56,6 +56,7 @@ extra_config="LoadPlugin interface
 <Plugin interface>
   Interface \"a0\"
 </Plugin>
+$feed_config
 $(cat "$conf/stacks/graphite.conf")"
 write_config 'Port "tcp/443"' 'Port "tcp/8443"' 'Port "udp/53"'
 start_collectd
@@ -70,6 +71,9 @@ send_known
 in_b "$PB_TOOLS/blast" b0 4 udp 40000 9999 211 113 >/dev/null
 in_b "$PB_TOOLS/blast" b1 4 udp 40000 53 307 101 >/dev/null
 settle
+fed_began=$(date +%s)
+feed
+ok $? "collectd takes values of a group and of decrypted"
 ended=$(($(date +%s) + 1)) # steps up to there, without the one that begins then
 stop_collectd
 # last PATH: its value in carbon's files
@@ -89,6 +93,9 @@ has_stored_all() {
     while read -r instance expected; do
         [ "$(stored "$instance")" = "$(twice "$expected")" ] || return 1
     done <<<"$known"
+    while read -r instance expected; do
+        [ "$(stored "${instance//./_}")" = "$expected" ] || return 1
+    done <<<"$fed"
     [ "$(last collectd.host.tc_portbytes-a1_100.port_traffic-udp-53.rx_bytes)" = $((307 * 101)) ]
 }
 wait_for 120 has_stored_all
@@ -105,6 +112,7 @@ while read -r instance expected; do
 done <<<"$known"
 is "$(last collectd.host.tc_portbytes-a1_100.port_traffic-udp-53.rx_bytes)" $((307 * 101)) \
     "the dot in an interface's name is an underscore"
+is "$(stored group-rtp_media-other)" "5003 97 3001 59" "so is that in a group's"
 sizes=$(find "$work/carbon/whisper" -path '*/tc_portbytes-a*' -name '*.wsp' -printf '%s\n' |
     sort -u)
 is "$sizes" "$((16 + 4 * 12 + 12 * (6 * 3600 + 3 * 1440 + 90 * 96 + 2 * 365 * 12)))" \
@@ -129,10 +137,14 @@ INDEX_FILE = '$work/carbon/index/index'
 DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}
 END
 dashboard=$conf/grafana/graphite.json
-python "$here/carbon.py" render "$work/carbon/whisper" "$dashboard" "$began" "$ended" \
-    host=host interface=a0 port=tcp-443 top=2 >"$work/rendered" 2>"$work/rendered.err"
-ok $? "the render API answers"
-sed 's/^/# /' "$work/rendered.err"
+# render FROM: every query from then on
+render() {
+    python "$here/carbon.py" render "$work/carbon/whisper" "$dashboard" "$1" "$ended" \
+        host=host interface=a0 port=tcp-443 top=2 >"$work/rendered" 2>"$work/rendered.err"
+    ok $? "the render API answers"
+    sed 's/^/# /' "$work/rendered.err"
+}
+render "$began"
 
 # every query, by the dashboard's own list
 queries=$(python3 -c 'import json, sys
@@ -150,16 +162,22 @@ volume() {
 other=$((211 * 113))
 is "$(volume 1.A)" "tcp-8443 in=$((8 * 1052201))
 udp-53 in=$((8 * 166793))" "the busiest ports in: bits"
-is "$(volume 1.B)" "the rest in=$((8 * (120180 + other)))" "the rest in"
+is "$(volume 1.B)" "the rest in=$((8 * (120180 + 5003 + other)))" "the rest in"
 is "$(volume 1.C)" "tcp-443 out=$((-8 * 906093))
 udp-53 out=$((-8 * 453300))" "the busiest ports out: bits, below zero"
-is "$(volume 1.D)" "the rest out=$((-8 * 24560))" "the rest out"
+is "$(volume 1.D)" "the rest out=$((-8 * (24560 + 3001)))" "the rest out"
 is "$(volume 2.A) $(volume 2.B)" "in=$((8 * 120180)) out=$((-8 * 906093))" "one port: bits"
 is "$(volume 3.A) $(volume 3.B)" "in=2003 out=-907" "one port: packets"
 is "$(volume 4.A) $(volume 4.B)" \
-    "all ports in=$((8 * (1339174 + other))) all ports out=$((-8 * 1383953))" "all ports"
+    "all ports in=$((8 * (1339174 + 5003 + other))) all ports out=$((-8 * (1383953 + 3001)))" \
+    "all ports, decrypted left out"
 is "$(volume 4.C | cut -d= -f2) $(volume 4.D | cut -d= -f2)" \
-    "$((8 * (1339174 + other))) $((-8 * 1383953))" "and they are what the interface counted"
+    "$((8 * (1339174 + other))) $((-8 * 1383953))" "and they are what the interface counted, without the group, which it didn't see"
 is "$(awk -F'|' '/^5/ { print $1, ($4 > 0 && $4 <= 100) }' "$work/rendered")" "5.A 1
 5.B 1" "the shares of ephemeral and other ports are percentages"
+render "$fed_began"
+is "$(volume 1.A | grep -v '=0$') $(volume 4.A)" \
+    "group-rtp_media-other in=$((8 * 5003)) all ports in=$((8 * 5003))" \
+    "where nothing but a group and decrypted grew, the group is all"
+is "$(volume 5.A) $(volume 5.B)" "ephemeral=0 other=0" "and no share of other, whatever its name"
 finish

@@ -86,6 +86,7 @@ ok $? "InfluxDB starts"
 network() { sed "s/influxdb.example.org/127.0.0.1/; $1" "$conf/stacks/influxdb-network.conf"; }
 began=$(date +%s)
 extra_config="LoadPlugin interface
+$feed_config
 $(network '')
 $(network 's/25826/25827/; /LoadPlugin/d')
 $(sed 's/influxdb.example.org/127.0.0.1/' "$conf/stacks/influxdb-udp.conf")"
@@ -110,9 +111,16 @@ wait_for 120 complete_standard
 is "$(stored_standard)" "$expected" "StandardTypes, collectd's types only: the same"
 is "$(stored stock)" "" "without tc_portbytes.db there is no port_traffic"
 
-# ---- the dashboard, with either way's data ----
+# ---- the dashboard, with either way's data, a group, and what IPsec decrypted ----
+
+feed
+ok $? "collectd takes values of a group and of decrypted"
+all=$(sort <<<"$expected"$'\n'"$fed")
+has_all() { [ "$(stored "$1")" = "$all" ]; }
 
 for database in collectd collectd_udp; do
+    wait_for 60 has_all "$database"
+    is "$(stored "$database")" "$all" "$database has them, the group's name as it is"
     in_a timeout 120 python3 "${0%/*}/grafana.py" "http://127.0.0.1:8086/$database" \
         "$conf/grafana/influxdb.json" "$began" "$(date +%s)" "$collectd_interval" top=2 \
         >"$work/dashboard"
@@ -124,11 +132,18 @@ for database in collectd collectd_udp; do
         "dashboard, $database: the interface is offered"
     is "$(grep '^variable.busiest' "$work/dashboard" | cut -f3- | tr '\t' '\n' | sort |
         paste -sd' ')" \
-        "tcp-443 tcp-8443" "dashboard, $database: the two busiest ports are chosen"
+        "tcp-443 tcp-8443" "dashboard, $database: the two busiest ports are chosen, not decrypted"
+    is "$(legends Shares A)" "tcp-ephemeral tcp-other" \
+        "dashboard, $database: a group is not a share of other, whatever its name ends in"
+    # Two values in one second make a step of two: half of that is missing.
+    near "dashboard, $database: the rest in" "$(sum Busiest C "the rest in")" $((8 * 172896)) 0.4 1.1
+    near "dashboard, $database: all ports in" "$(sum All A "a0 in: ports")" $((8 * 1345277)) 0.4 1.1
+    near "dashboard, $database: all but the shares" "$(sum Shares B "all other series")" \
+        2706571 0.4 1.1
     # Rows of the table: PORT, bytes in, bytes out, packets in, packets out.
     is "$(awk -F'\t' '$1 == "cell" { row[$3] = row[$3] " " $5 }
             END { for (r in row) print r row[r] }' "$work/dashboard" |
-        awk '{ print $1, $2, $4, $3, $5 }' | grep -v ' 0 0 0 0$' | sort)" "$expected" \
+        awk '{ print $1, $2, $4, $3, $5 }' | grep -v ' 0 0 0 0$' | sort)" "$all" \
         "dashboard, $database: what passed in the time shown is exact"
 done
 

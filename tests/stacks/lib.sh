@@ -110,3 +110,47 @@ send_known() {
     } >"$work/sent"
     is "$(paste -sd' ' "$work/sent")" "1009 503 2003 701 1511 907 307" "the traffic was sent"
 }
+
+# ---- series that take more than packets ----
+
+# What feed gives collectd as if the plugin had counted it in a0: the packets of an IPsec policy
+# once more, and a group.
+fed="decrypted 9000007 7001 0 0
+group-rtp.media-other 5003 97 3001 59"
+
+feed_config="LoadPlugin unixsock
+<Plugin unixsock>
+  SocketFile \"$work/socket\"
+</Plugin>"
+
+# feed: 0, then what is fed, three times each, a second apart. reads and settle would take each for
+# a read: not to be followed by these.
+feed() {
+    local i instance rx rx_packets tx tx_packets
+    for i in 0 0 0 1 1 1; do
+        while read -r instance rx rx_packets tx tx_packets; do
+            printf 'PUTVAL "host/tc_portbytes-a0/port_traffic-%s" interval=3600 N:%d:%d:%d:%d\n' \
+                "$instance" $((i * rx)) $((i * rx_packets)) $((i * tx)) $((i * tx_packets))
+        done <<<"$fed" | timeout 60 python3 "${0%/*}/../system/top.py" put "$work/socket" || return
+        sleep 1
+    done
+}
+
+# near NAME GOT EXPECTED LOW HIGH: between so many times what is expected
+near() {
+    awk -v got="${2:--1}" -v want="$3" -v low="$4" -v high="$5" \
+        'BEGIN { exit !(got >= want * low && got <= want * high) }'
+    ok $? "$1: ${2:-nothing} for $3"
+}
+
+# sum PANEL REF LEGEND: of what grafana.py wrote to $work/dashboard, all values of a graph's
+# series, times the step
+sum() {
+    awk -F'\t' -v panel="^$1" -v ref="$2" -v legend="$3" \
+        '$1 == "sum" && $2 ~ panel && $3 == ref && $4 == legend { print $5 }' "$work/dashboard"
+}
+# legends PANEL REF: of its series, sorted
+legends() {
+    awk -F'\t' -v panel="^$1" -v ref="$2" '$1 == "sum" && $2 ~ panel && $3 == ref { print $4 }' \
+        "$work/dashboard" | sort | paste -sd' '
+}
