@@ -112,7 +112,7 @@ static __always_inline __u32 inner_offset(struct __sk_buff *skb, __u32 key, __u3
     }
     if (*type == bpf_htons(ETH_P_TEB)) {
         offset += ETH_HLEN;
-        *type = ethernet_type(skb, &offset);
+        *type = ethernet_type(skb, &offset, 0);
     }
     return offset;
 }

@@ -16,6 +16,9 @@
  */
 #define MAX_EXTENSIONS 8
 
+/* VLAN tags before the EtherType of a packet: one more makes it something that isn't IP. */
+#define MAX_TAGS 3
+
 /* RFC 8200 section 4.5, in host byte order; names as in netinet/ip6.h. */
 #define IP6F_OFF_MASK  0xfff8 /* fragment offset */
 #define IP6F_MORE_FRAG 0x0001
@@ -216,10 +219,11 @@ __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 eg
 }
 
 /*
- * The EtherType behind the Ethernet header that ends at *offset and behind up to two tags (IEEE
- * 802.1Q, 802.1ad), where *offset is then. 0, which is no EtherType: the packet ends before.
+ * The EtherType behind the Ethernet header that ends at *offset and behind its tags (IEEE 802.1Q,
+ * 802.1ad), where *offset is then. Tags that were read before, `tags`, are among MAX_TAGS. 0, which
+ * is no EtherType: the packet ends before.
  */
-static __always_inline __be16 ethernet_type(struct __sk_buff *skb, __u32 *offset) {
+static __always_inline __be16 ethernet_type(struct __sk_buff *skb, __u32 *offset, __u32 tags) {
     struct {
         __be16 tci;
         __be16 type; /* of what follows the tag */
@@ -227,7 +231,7 @@ static __always_inline __be16 ethernet_type(struct __sk_buff *skb, __u32 *offset
     __be16 type = 0;
 
     load_bytes(skb, *offset - sizeof(type), &type, sizeof(type));
-    for (int tags = 0; tags < 2; tags++) {
+    for (; tags < MAX_TAGS; tags++) {
         if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
             break;
         if (load_bytes(skb, *offset, &tag, sizeof(tag)))
@@ -240,7 +244,7 @@ static __always_inline __be16 ethernet_type(struct __sk_buff *skb, __u32 *offset
 
 static __always_inline struct packet_key slow_key(struct __sk_buff *skb, __u32 egress) {
     __u32 offset = l2_len == PB_L2_UNKNOWN ? 0 : l2_len;
-    __be16 type = offset ? ethernet_type(skb, &offset) : skb->protocol;
+    __be16 type = offset ? ethernet_type(skb, &offset, skb->vlan_present) : skb->protocol;
 
     if (type == bpf_htons(ETH_P_IP))
         return unpack_key(slow_ip(skb, offset, 0, egress));

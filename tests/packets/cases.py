@@ -120,7 +120,7 @@ def every_ethertype():
 
 
 def vlan():
-    """VLAN tags: none, one, two, three, of both types"""
+    """VLAN tags: none to four, of both types"""
     for transport, as_one, data in ((6, AS_TCP, TCP), (17, AS_UDP, UDP), (132, AS_SCTP, SCTP)):
         for ethertype, packet in ((IPV4, ipv4(transport, data)), (IPV6, ipv6(transport, data))):
             for outer in (VLAN, SERVICE):
@@ -129,9 +129,11 @@ def vlan():
                     yield one("tags %#x %#x" % (outer, inner),
                               ethernet(ethertype, outer, inner) + packet, as_one)
                     for third in (VLAN, SERVICE):
-                        yield one("three tags", ethernet(ethertype, outer, inner, third) + packet,
-                                  NONIP)
-    for tags in ((), (VLAN,), (SERVICE, VLAN)):
+                        tags = outer, inner, third
+                        yield one("three tags", ethernet(ethertype, *tags) + packet, as_one)
+                        yield one("four tags", ethernet(ethertype, *tags, VLAN) + packet, NONIP)
+                        yield one("four tags", ethernet(ethertype, *tags, SERVICE) + packet, NONIP)
+    for tags in ((), (VLAN,), (SERVICE, VLAN), (SERVICE, VLAN, VLAN)):
         yield one("ARP", ethernet(0x0806, *tags) + b"\0\1\x08\0\6\4\0\1" + b"\x0a" * 20, NONIP)
         yield one("MPLS", ethernet(0x8847, *tags) + b"\0\1\x01\x40" + ipv4(6, TCP), NONIP)
         yield one("PPPoE", ethernet(0x8864, *tags) + b"\x11\0\0\1\0\x22\0\x21" + ipv4(6, TCP),
@@ -556,6 +558,8 @@ def truncated():
                    (42, AS_UDP))
     yield from cut("two tags, IPv6", ethernet(IPV6, SERVICE, VLAN) + ipv6(6, TCP), (0, NONIP),
                    (62, as_ip(6)), (66, AS_TCP))
+    yield from cut("three tags, IPv4", ethernet(IPV4, VLAN, SERVICE, VLAN) + ipv4(6, TCP),
+                   (0, NONIP), (46, as_ip(6)), (50, AS_TCP))
     yield from cut("two tags, IPv4 options", ethernet(IPV4, VLAN, VLAN) +
                    ipv4(6, TCP, options=b"\1" * 4), (0, NONIP), (46, as_ip(6)), (50, AS_TCP))
     yield from cut("raw IPv4", ipv4(6, TCP), (0, NONIP), (20, as_ip(6)), (24, AS_TCP), link="raw",

@@ -96,6 +96,8 @@ CASES = (
          1062 + 9 * 62),
     case("two tags, IPv6", ethernet(IPV6, VLAN, VLAN) + ipv6(6, t()), (100, 0, 0), 10,
          1082 + 9 * 82),
+    case("three tags", ethernet(IPV4, SERVICE, VLAN, VLAN) + ipv4(6, t()), (100, 0, 0), 10,
+         1066 + 9 * 66),
     # 14 + 20 + 8 = 42; 14 + 40 + 8 = 62
     case("UDP", ETH4 + ipv4(17, u()), (100, 10, 0), 10, 1042 + 9 * 42, "udp"),
     case("UDP, segments unknown", ETH4 + ipv4(17, u()), (300, 0, 0), 4, 1042 + 3 * 42, "udp"),
@@ -170,6 +172,11 @@ CASES = (
           1144 + 9 * 144),
     outer("VXLAN, two tags, UDP", ETH4 + ipv4(17, vxlan(ethernet(
         IPV4, SERVICE, VLAN) + ipv4(17, u()))), OVER_VXLAN, (300, 0, 0), 4, 1100 + 3 * 100),
+    outer("VXLAN, three tags", ETH4 + ipv4(17, vxlan(ethernet(IPV4, SERVICE, VLAN, VLAN) + IN4)),
+          OVER_VXLAN, (100, 0, 0), 10, 1116 + 9 * 116),
+    # With a fourth one it is no IP packet, so 14 + 20 + 8 are read
+    outer("VXLAN, four tags", ETH4 + ipv4(17, vxlan(ethernet(IPV4, VLAN, VLAN, VLAN, VLAN) + IN4)),
+          OVER_VXLAN, (100, 10, 0), 10, 1120 + 9 * 42),
     outer("VXLAN, IPv4 in IPv4", ETH4 + ipv4(17, vxlan(ETH4 + ipv4(4, IN4))), OVER_VXLAN,
           (100, 0, 0), 10, 1124 + 9 * 124),
     outer("Geneve", ETH4 + ipv4(17, geneve(TAP, ETH4 + IN4)), OVER_GENEVE, (100, 0, 0), 10,
@@ -262,7 +269,7 @@ def sweep(random, count):
         else:
             build = udp if transport == 17 else sctp
             data = build(random.randrange(65536), random.randrange(65536), payload)
-        tags = [random.choice((VLAN, SERVICE)) for _ in range(random.choice((0, 0, 1, 2)))]
+        tags = [random.choice((VLAN, SERVICE)) for _ in range(random.choice((0, 0, 1, 2, 3)))]
         if random.random() < 0.5:
             packet = ipv4(transport, data, b"\1" * random.choice((0, 0, 4, 12, 40)))
             frame = ethernet(IPV4, *tags) + packet
@@ -281,7 +288,7 @@ def tunnel(random, packet, ethertype, honest):
     """The IP packet in a tunnel: (packet, ethertype). Unless honest, of any kind and length."""
     kind = random.choice(("ip", "gre", "gretap", "vxlan", "geneve", "geneve-ip"))
     if kind in ("gretap", "vxlan", "geneve"):
-        tags = [random.choice((VLAN, SERVICE)) for _ in range(random.choice((0, 0, 1, 2, 3)))]
+        tags = [random.choice((VLAN, SERVICE)) for _ in range(random.choice((0, 0, 1, 2, 3, 4)))]
         packet = ethernet(ethertype, *tags[honest:]) + packet
         ethertype = TAP
     following = 17
@@ -323,7 +330,7 @@ def tunnels(random, count):
         frame = bytearray(ethernet(ethertype) + packet)
         if not honest and random.random() < 0.5:
             random.choice((mutate.flip, mutate.set_byte, mutate.any_byte))(random, frame)
-        if not honest and random.random() < 0.2:
+        if not honest and len(frame) > 60 and random.random() < 0.2:
             del frame[random.randrange(60, len(frame)):]
         size = random.choice((1, 7, 100, 536, 1220, 1448, 0xFFFF))
         segments = random.choice((0, 0, 1, 2, random.randrange(1, 1000)))

@@ -120,10 +120,10 @@ class Pair:
         """The keys the reference gives the frame, at ingress and at egress."""
         if len(self.reference.memory) > MOST_REMEMBERED:
             self.forget()
-        arriving = frame
+        arriving, aside = frame, 0
         if self.untags and reference.be16(frame, 12) in reference.VLAN_TYPES:
-            arriving = frame[:12] + frame[16:]
-        into = self.reference.read(arriving, "in", protocol)
+            arriving, aside = frame[:12] + frame[16:], 1
+        into = self.reference.read(arriving, "in", protocol, aside)
         out = self.reference.read(frame, "eg", protocol)
         self.count += 1
         size = len(frame)

@@ -12,7 +12,7 @@ with a lying length the padding of a frame can be read as ports, by both.
 ETH_HEADER = 14                      # IEEE 802.3: two addresses and the type
 ETH_IPV4, ETH_IPV6 = 0x0800, 0x86DD  # RFC 894, RFC 2464
 VLAN_TYPES = (0x8100, 0x88A8)        # IEEE 802.1Q customer tag, service tag
-MOST_TAGS = 2
+MOST_TAGS = 3
 
 PORTS = {6: "tcp", 17: "udp", 132: "sctp"}  # RFC 9293, 768, 9260
 
@@ -49,11 +49,14 @@ def be16(data, at):
     return data[at] << 8 | data[at + 1]
 
 
-def untagged(frame):
-    """What is behind an Ethernet header and its tags: the type, and where."""
+def untagged(frame, aside=0):
+    """What is behind an Ethernet header and its tags: the type, and where.
+
+    aside: how many tags were taken out of the frame before.
+    """
     if len(frame) < ETH_HEADER:
         return None, 0
-    ethertype, at, tags = be16(frame, 12), ETH_HEADER, 0
+    ethertype, at, tags = be16(frame, 12), ETH_HEADER, aside
     while ethertype in VLAN_TYPES:
         if tags == MOST_TAGS or len(frame) < at + 4:
             return None, 0
@@ -135,27 +138,28 @@ class Reference:
     def forget(self):
         self.memory.clear()
 
-    def read(self, frame, direction, protocol=None):
+    def read(self, frame, direction, protocol=None, aside=0):
         """The key of a frame; direction is "in" or "eg".
 
-        protocol is the skb's own (an ethertype), used on a raw link only.
+        protocol is the skb's own (an ethertype), not used on Ethernet links; aside is for
+        these only, see untagged().
         """
-        key, _ = self.dissect(frame, direction, protocol)
+        key, _ = self.dissect(frame, direction, protocol, aside)
         return key
 
-    def dissect(self, frame, direction, protocol=None):
+    def dissect(self, frame, direction, protocol=None, aside=0):
         """The key; protocol (None: cut short) and place of what is behind IP, or None."""
-        protocol, at = self.network(frame, protocol)
+        protocol, at = self.network(frame, protocol, aside)
         if protocol == ETH_IPV4:
             return self.ipv4(frame, at, direction)
         if protocol == ETH_IPV6:
             return self.ipv6(frame, at, direction)
         return NONIP, None
 
-    def network(self, frame, protocol):
+    def network(self, frame, protocol, aside=0):
         """Ethertype and place of what is behind the link header."""
         if self.link == "ethernet":
-            return untagged(frame)
+            return untagged(frame, aside)
         return protocol, ETH_HEADER if self.link == "gre" else 0
 
     def ipv4(self, frame, at, direction):  # RFC 791

@@ -116,7 +116,7 @@ class Opinion:
         while layers and layers[0] in ("vlan", "ieee8021ad"):
             layers = layers[1:]
             tags += 1
-        if tags > 2 or (tags and any(t not in TAGS for t in outer[:tags])
+        if tags > 3 or (tags and any(t not in TAGS for t in outer[:tags])
                         and "ieee8021ad" not in frame["frame.protocols"][0]):
             return ["nonip"]
         if tags and layers[:1] not in (["ip"], ["ipv6"]):
