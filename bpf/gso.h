@@ -62,9 +62,10 @@ static __always_inline __u32 ip_length(struct __sk_buff *skb, __u32 offset, __be
     __be16 length = 0;
 
     if (type == bpf_htons(ETH_P_IP))
-        load_bytes(skb, offset + offsetof(struct iphdr, tot_len), &length, sizeof(length));
+        bpf_skb_load_bytes(skb, offset + offsetof(struct iphdr, tot_len), &length, sizeof(length));
     else if (type == bpf_htons(ETH_P_IPV6))
-        load_bytes(skb, offset + offsetof(struct ipv6hdr, payload_len), &length, sizeof(length));
+        bpf_skb_load_bytes(skb, offset + offsetof(struct ipv6hdr, payload_len), &length,
+                           sizeof(length));
     if (!length)
         return 0;
     return bpf_ntohs(length) + (type == bpf_htons(ETH_P_IPV6) ? sizeof(struct ipv6hdr) : 0);
@@ -87,14 +88,14 @@ static __always_inline __u32 inner_offset(struct __sk_buff *skb, __u32 key, __u3
         *type = bpf_htons(ETH_P_IPV6);
         return offset;
     case PB_KEY_IP(IPPROTO_GRE):
-        if (load_bytes(skb, offset, &gre, sizeof(gre)))
+        if (bpf_skb_load_bytes(skb, offset, &gre, sizeof(gre)))
             return 0;
         *type = gre.protocol;
         offset += sizeof(gre);
         offset += __builtin_popcount(gre.flags & (GRE_CHECKSUM | GRE_KEY | GRE_SEQUENCE)) * 4;
         break;
     default:
-        if (key / PB_PORTS != PB_UDP || load_bytes(skb, offset, &tunnel, sizeof(tunnel)))
+        if (key / PB_PORTS != PB_UDP || bpf_skb_load_bytes(skb, offset, &tunnel, sizeof(tunnel)))
             return 0;
         offset += UDP_TUNNEL_HLEN;
         switch (tunnel.udp.dest) {
@@ -120,14 +121,14 @@ static __always_inline __u32 inner_offset(struct __sk_buff *skb, __u32 key, __u3
 /*
  * Length of the headers that each segment has, including those of tunnels; HEADERS_EXACT is set
  * in it unless there is a header that isn't known. key and offset are those of the outermost
- * packet, which ends at end. What looks like a tunnel's header is one only if it carries an IP
- * packet that, by its own length, ends there too: a program may send several datagrams of a
- * tunnel at once (UDP_SEGMENT), and then the length is that of the first one. A global function:
- * the verifier checks it once.
+ * packet, whose link layer ends at l3. What looks like a tunnel's header is one only if it carries
+ * an IP packet that, by its own length, ends where the outer one does: a program may send several
+ * datagrams of a tunnel at once (UDP_SEGMENT), and then the length is that of the first one. A
+ * global function: the verifier checks it once.
  */
-__noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u32 end,
+__noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u32 l3,
                              __u32 egress) {
-    __u32 headers = l2_len == PB_L2_UNKNOWN ? 0 : l2_len;
+    __u32 headers = l3;
 
     for (int tunnels = 0; tunnels <= MAX_TUNNELS && offset; tunnels++) {
         __u32 transport = key / PB_PORTS, length;
@@ -138,7 +139,7 @@ __noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u
         if (transport == PB_TCP) {
             __u8 doff = 0;
 
-            load_bytes(skb, offset + TCP_DOFF_BYTE, &doff, sizeof(doff));
+            bpf_skb_load_bytes(skb, offset + TCP_DOFF_BYTE, &doff, sizeof(doff));
             return (offset + (doff >> TCP_DOFF_SHIFT) * 4) | HEADERS_EXACT;
         }
         if (transport == PB_SCTP)
@@ -155,7 +156,7 @@ __noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u
         if (!offset || (!v6 && type != bpf_htons(ETH_P_IP)))
             break;
         length = ip_length(skb, offset, type);
-        if (length && offset + length != end)
+        if (length && offset + length != skb->len)
             break;
         inner = unpack_key(slow_ip(skb, offset, v6, egress));
         key = inner.key;
@@ -171,28 +172,21 @@ __noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u
  * set before 6.19 (f9e00e51e391).
  */
 static __always_inline struct wire gso_wire(struct __sk_buff *skb, struct packet_key packet,
-                                            __u32 egress) {
+                                            __u32 l3, __u32 egress) {
     struct wire wire = {.packets = skb->gso_segs, .bytes = skb->len};
-    __u32 size = skb->gso_size, headers, exact, l2 = l2_len, end = skb->len;
+    __u32 size = skb->gso_size, headers, exact;
 
-    if (l2_len == PB_L2_UNKNOWN) {
-        l2 = ip_length(skb, 0, skb->protocol);
-        l2 = l2 && l2 < skb->len ? skb->len - l2 : 0;
-        end -= l2;
-    }
-    headers = gso_headers(skb, packet.key, packet.offset, end, egress);
+    headers = gso_headers(skb, packet.key, packet.offset, l3, egress);
     exact = headers & HEADERS_EXACT;
     headers &= ~HEADERS_EXACT;
-    if (l2_len == PB_L2_UNKNOWN)
-        headers += l2;
-
     if (wire.packets == 0) {
         wire.packets = 1;
         if (skb->len > headers)
             wire.packets = (skb->len - headers + size - 1) / size;
     }
-    if (!exact && skb->wire_len > skb->len && skb->wire_len <= wire.packets * skb->len) {
-        wire.bytes = skb->wire_len + (egress ? 0 : wire.packets * l2);
+    if (!exact && skb->wire_len > skb->len && skb->wire_len <= wire.packets * skb->len &&
+        skb->wire_len >= wire.packets * l3) {
+        wire.bytes = skb->wire_len + (egress ? 0 : wire.packets * l3);
         return wire;
     }
     /* BIG TCP: the kernel removes this header before segmentation (09f3d1a3a52c). */

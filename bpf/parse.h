@@ -21,7 +21,7 @@
  * Settings; the program that includes this defines them. They are written before loading, so the
  * verifier takes them as constants and removes dead branches.
  */
-extern const volatile __u32 l2_len;       /* bytes in front of L3; 0: none; or PB_L2_UNKNOWN */
+extern const volatile __u32 l2_len;       /* bytes in front of L3; 0: none; or one of PB_L2_* */
 extern const volatile __u32 ingress_port; /* enum pb_port */
 extern const volatile __u32 egress_port;  /* enum pb_port */
 
@@ -32,9 +32,14 @@ extern const volatile __u32 egress_port;  /* enum pb_port */
 /* RFC 791 section 3.1, the first byte: version 4, a header of 5 words, so without options. */
 #define IPV4_WITHOUT_OPTIONS 0x45
 
+/* Whether an l2_len is no number: only the kernel knows where L3 is, see l3_offset(). */
+static __always_inline int is_l3_hidden(__u32 l2) {
+    return l2 >= PB_L2_XFRM;
+}
+
 struct packet_key {
     __u32 key;
-    __u32 offset; /* of the header behind IP's, see load_bytes(); 0: none, or a later fragment */
+    __u32 offset; /* of the header behind IP's; 0: none, or a later fragment */
     __u32 jumbo;  /* an IPv6 jumbogram (RFC 2675); if the skb is GSO as well, BIG TCP */
 };
 
@@ -62,7 +67,7 @@ static __always_inline int fast_key(struct __sk_buff *skb, __u32 egress,
     void *l3 = data + l2;
     __be16 type, *ports;
 
-    if (l2 == PB_L2_UNKNOWN)
+    if (is_l3_hidden(l2))
         return 0;
     if (l2) {
         if (l3 > end)

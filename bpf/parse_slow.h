@@ -19,6 +19,9 @@
 /* VLAN tags before the EtherType of a packet: one more makes it something that isn't IP. */
 #define MAX_TAGS 3
 
+/* The longest link layer where L3 is hidden, a power of two less 1. */
+#define MAX_L2 255
+
 /* RFC 8200 section 4.5, in host byte order; names as in netinet/ip6.h. */
 #define IP6F_OFF_MASK  0xfff8 /* fragment offset */
 #define IP6F_MORE_FRAG 0x0001
@@ -81,12 +84,37 @@ static __always_inline struct packet_key unpack_key(__u64 packed) {
     return packet;
 }
 
-/* Offsets count from the start of the packet, or from L3 if only that is known. */
-static __always_inline long load_bytes(struct __sk_buff *skb, __u32 offset, void *to,
-                                       __u32 length) {
-    if (l2_len == PB_L2_UNKNOWN)
-        return bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET);
-    return bpf_skb_load_bytes(skb, offset, to, length);
+/*
+ * 0 if at least `number` bytes of the skb's linear part stand at L3 or behind; else negative. Bytes
+ * can be loaded relative to L3 exactly up to the end of that part.
+ */
+static __always_inline long reach_from_l3(struct __sk_buff *skb, __u32 number) {
+    __u8 last;
+
+    return bpf_skb_load_bytes_relative(skb, number - 1, &last, sizeof(last), BPF_HDR_START_NET);
+}
+
+/*
+ * Where L3 begins if only the kernel knows, up to MAX_L2. It doesn't say so, but the end of the
+ * linear part is known both from the skb's beginning and, by trying, from L3. First what is likely:
+ * nothing in front, or an Ethernet header. Then a binary search, which has no branches: Linux 6.1
+ * would verify each way through them. A global function: the verifier checks it once.
+ */
+__noinline __u32 l3_offset(struct __sk_buff *skb) {
+    __u32 linear = (void *)(long)skb->data_end - (void *)(long)skb->data;
+    __u32 from_l3 = linear > MAX_L2 ? linear - MAX_L2 : 0; /* bytes, as far as they are found */
+
+    if (!reach_from_l3(skb, linear))
+        return 0;
+    if (!reach_from_l3(skb, linear - ETH_HLEN) && reach_from_l3(skb, linear - ETH_HLEN + 1))
+        return ETH_HLEN;
+    for (__u32 step = (MAX_L2 + 1) / 2; step; step /= 2) {
+        __s64 failed = reach_from_l3(skb, from_l3 + step) >> 63; /* all ones or 0 */
+
+        asm volatile("" : "+r"(failed));
+        from_l3 += step & ~failed;
+    }
+    return from_l3 < linear ? linear - from_l3 : 0;
 }
 
 /* Returns PB_TRANSPORTS if the protocol has no ports. */
@@ -118,8 +146,8 @@ static __always_inline enum next parse_ipv4(struct __sk_buff *skb, struct datagr
     struct iphdr ip;
     __u8 last;
 
-    if (load_bytes(skb, at->offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
-        load_bytes(skb, at->offset + ip.ihl * 4 - 1, &last, sizeof(last)))
+    if (bpf_skb_load_bytes(skb, at->offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
+        bpf_skb_load_bytes(skb, at->offset + ip.ihl * 4 - 1, &last, sizeof(last)))
         return UNREADABLE;
     at->protocol = ip.protocol;
     at->offset += ip.ihl * 4;
@@ -140,7 +168,7 @@ static __always_inline enum next parse_ipv6(struct __sk_buff *skb, struct datagr
                                             struct fragment_id *id) {
     struct ipv6hdr ip6;
 
-    if (load_bytes(skb, at->offset, &ip6, sizeof(ip6)) || ip6.version != 6)
+    if (bpf_skb_load_bytes(skb, at->offset, &ip6, sizeof(ip6)) || ip6.version != 6)
         return UNREADABLE;
     __builtin_memcpy(id->source, &ip6.saddr, sizeof(id->source));
     __builtin_memcpy(id->destination, &ip6.daddr, sizeof(id->destination));
@@ -162,7 +190,7 @@ static __always_inline enum next skip_extensions(struct __sk_buff *skb, struct d
         } header;
 
         if (at->protocol == IPPROTO_FRAGMENT) {
-            if (load_bytes(skb, at->offset, &header, sizeof(header.fragment)))
+            if (bpf_skb_load_bytes(skb, at->offset, &header, sizeof(header.fragment)))
                 return UNREADABLE;
             at->protocol = header.fragment.nexthdr;
             at->offset += sizeof(header.fragment);
@@ -173,7 +201,7 @@ static __always_inline enum next skip_extensions(struct __sk_buff *skb, struct d
             at->first_fragment = (header.fragment.frag_off & bpf_htons(IP6F_MORE_FRAG)) != 0;
         } else {
             /* Only what is needed of it: the packet may end there. */
-            if (load_bytes(skb, at->offset, &header, sizeof(header.other)))
+            if (bpf_skb_load_bytes(skb, at->offset, &header, sizeof(header.other)))
                 return UNREADABLE;
             if (at->protocol == IPPROTO_AH)
                 at->offset += (header.other.hdrlen + 2) * 4; /* RFC 4302 section 2.2 */
@@ -209,7 +237,7 @@ __noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 eg
         return PACKET_KEY(first ? *first : PB_KEY_IP(at.protocol & 0xff), 0);
     }
     transport = transport_of(at.protocol);
-    if (transport == PB_TRANSPORTS || load_bytes(skb, at.offset, ports, sizeof(ports)))
+    if (transport == PB_TRANSPORTS || bpf_skb_load_bytes(skb, at.offset, ports, sizeof(ports)))
         return PACKET_KEY(PB_KEY_IP(at.protocol & 0xff), at.offset);
     key = port_key(transport, ports[0], ports[1], egress ? egress_port : ingress_port);
     /* A GSO packet is no fragment; this may be the inside of one that is a tunnel's. */
@@ -230,11 +258,11 @@ static __always_inline __be16 ethernet_type(struct __sk_buff *skb, __u32 *offset
     } tag;
     __be16 type = 0;
 
-    load_bytes(skb, *offset - sizeof(type), &type, sizeof(type));
+    bpf_skb_load_bytes(skb, *offset - sizeof(type), &type, sizeof(type));
     for (; tags < MAX_TAGS; tags++) {
         if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
             break;
-        if (load_bytes(skb, *offset, &tag, sizeof(tag)))
+        if (bpf_skb_load_bytes(skb, *offset, &tag, sizeof(tag)))
             return 0;
         type = tag.type;
         *offset += sizeof(tag);
@@ -242,14 +270,16 @@ static __always_inline __be16 ethernet_type(struct __sk_buff *skb, __u32 *offset
     return type;
 }
 
-static __always_inline struct packet_key slow_key(struct __sk_buff *skb, __u32 egress) {
-    __u32 offset = l2_len == PB_L2_UNKNOWN ? 0 : l2_len;
-    __be16 type = offset ? ethernet_type(skb, &offset, skb->vlan_present) : skb->protocol;
+/* l3: as far as the link layer tells; behind an Ethernet header there can be tags. */
+static __always_inline struct packet_key slow_key(struct __sk_buff *skb, __u32 l3, __u32 egress) {
+    __be16 type = skb->protocol;
 
+    if (l2_len && !is_l3_hidden(l2_len))
+        type = ethernet_type(skb, &l3, skb->vlan_present);
     if (type == bpf_htons(ETH_P_IP))
-        return unpack_key(slow_ip(skb, offset, 0, egress));
+        return unpack_key(slow_ip(skb, l3, 0, egress));
     if (type == bpf_htons(ETH_P_IPV6))
-        return unpack_key(slow_ip(skb, offset, 1, egress));
+        return unpack_key(slow_ip(skb, l3, 1, egress));
     return unpack_key(PACKET_KEY(PB_KEY_NONIP, 0));
 }
 

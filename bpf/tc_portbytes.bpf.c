@@ -109,7 +109,7 @@ static __always_inline int ring_has_slots(void) {
  */
 __noinline int count_slow(struct __sk_buff *skb, __u32 egress) {
     struct wire wire = {.packets = 1, .bytes = skb->len};
-    __u32 cpu = bpf_get_smp_processor_id(), slot;
+    __u32 cpu = bpf_get_smp_processor_id(), l3 = l2_len, slot;
     struct pb_counters *counter;
     struct packet_key packet;
     void *row;
@@ -117,16 +117,21 @@ __noinline int count_slow(struct __sk_buff *skb, __u32 egress) {
     row = find_row(skb);
     if (!row)
         return TC_ACT_UNSPEC;
+    if (is_l3_hidden(l3))
+        l3 = l3_offset(skb);
     if (!fast_key(skb, egress, &packet))
-        packet = slow_key(skb, egress);
+        packet = slow_key(skb, l3, egress);
 
     slot = READ_ONCE(*PB_ELEMENT(shared.table, packet.key));
     if (!slot)
         slot = ring_has_slots() ? alloc_slot(packet.key) : PB_SLOT_OTHER(packet.key / PB_PORTS);
 
     if (skb->gso_size)
-        wire = gso_wire(skb, packet, egress);
-    wire.bytes += wire.packets * skb->vlan_present * VLAN_HLEN;
+        wire = gso_wire(skb, packet, l3, egress);
+    if (l2_len == PB_L2_FOREIGN || l2_len == PB_L2_XFRM)
+        wire.bytes -= wire.packets * l3; /* and not the tag, which is before L3, too */
+    else
+        wire.bytes += wire.packets * skb->vlan_present * VLAN_HLEN;
 
     slot += (cpu < lanes ? cpu : lanes) * slots_per_lane;
     counter = bpf_map_lookup_elem(row, &slot);

@@ -54,7 +54,7 @@ int classifier_open(struct classifier **out, const struct classifier_settings *s
 void classifier_close(struct classifier *classifier);
 
 /*
- * The programs for interfaces with l2_len bytes before L3, or PB_L2_UNKNOWN, and of this row or
+ * The programs for interfaces with l2_len bytes before L3, or PB_L2_*, and of this row or
  * PB_ROW_BY_INDEX; loaded when they are first wanted. They stay the classifier's. On failure
  * reason[] as above.
  */

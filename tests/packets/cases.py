@@ -584,8 +584,41 @@ def raw_link():
                 link="raw")
 
 
+def hidden_link():
+    """Links of a length that the classifier is not told: the skb says where L3 is"""
+    for link in ("gre", "foreign"):
+        for options in (b"", b"\1" * 12):
+            for number, data, expected in ((6, TCP, AS_TCP), (17, UDP, AS_UDP),
+                                           (132, SCTP, AS_SCTP), (47, TCP, as_ip(47))):
+                yield scene("IPv4", (ETH4 + ipv4(number, data, options), expected, IPV4), link=link)
+        yield scene("IPv6", (ETH6 + ipv6(6, TCP), AS_TCP, IPV6), link=link)
+        yield scene("IPv6, options", (ETH6 + ipv6(60, extension(17) + UDP), AS_UDP, IPV6),
+                    link=link)
+        yield scene("ARP", (ethernet(0x0806) + b"\0\1\x08\0\6\4\0\1" + b"\x0a" * 20, NONIP,
+                            0x0806), link=link)
+        yield scene("a tag behind L3", (ethernet(IPV4, VLAN) + ipv4(6, TCP), NONIP, VLAN),
+                    link=link)
+        yield scene("fragments", (ETH4 + ipv4(6, TCP, more=True), AS_TCP, IPV4),
+                    (ETH4 + ipv4(6, b"y" * 16, offset=2), AS_TCP, IPV4), link=link)
+        # Neither too short a length of IP's own nor a trailer moves L3
+        for length in (0, 20, 65535):
+            yield scene("total length %d" % length,
+                        (ETH4 + ipv4(6, TCP, length=length) + b"\xff" * 9, AS_TCP, IPV4), link=link)
+        # Longer than what is searched for L3
+        for size in (254, 255, 256, 257, 1400):
+            yield scene("%d bytes" % size, (ETH4 + ipv4(6, tcp(SRC, DST, bytes(size - 54))), AS_TCP,
+                                            IPV4), link=link)
+        yield from cut("IPv4 UDP", ETH4 + ipv4(17, UDP), (0, NONIP), (34, as_ip(17)), (38, AS_UDP),
+                       link=link, protocol=IPV4)
+
+
 TOPICS = (plain, ports, vlan, ipv4_header, lengths, protocols, tunnels, fragments4, extensions6,
-          authentication, fragments6, truncated, raw_link, every_ethertype, every_port)
+          authentication, fragments6, truncated, raw_link, hidden_link, every_ethertype, every_port)
+
+
+def uncounted(link):
+    """The bytes of a frame that are not counted: of a foreign link's header."""
+    return 14 if link == "foreign" else 0
 
 
 def key(text):

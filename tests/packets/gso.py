@@ -242,19 +242,36 @@ CASES = (
     outer("wire_len, UDP in VXLAN", ETH4 + ipv4(17, vxlan(ETH4 + ipv4(17, u()))), OVER_VXLAN,
           (100, 10, 1600), 10, 1092 + 9 * 92),
 
-    # ---- a link header of unknown length: what IP's own length leaves ----
+    # ---- a link header whose length is not told; it is 14 ----
     case("link unknown", ETH4 + ipv4(6, t()), (100, 0, 1600), 10, 1054 + 9 * 54, link="gre",
          protocol=IPV4),
     case("link unknown, IPv6", ETH6 + ipv6(0, extension(6) + t()), (100, 0, 0), 10, 1082 + 9 * 82,
          link="gre", protocol=IPV6),
-    case("link unknown, over 64 KB", ETH4 + ipv4(6, t(), length=0), (100, 10, 0), 10, 1054 + 9 * 40,
+    case("link unknown, over 64 KB", ETH4 + ipv4(6, t(), length=0), (100, 10, 0), 10, 1054 + 9 * 54,
          link="gre", protocol=IPV4),
+    case("link unknown, a trailer", ETH4 + ipv4(6, t()) + b"\xff" * 9, (100, 10, 0), 10,
+         1063 + 9 * 54, link="gre", protocol=IPV4),
+    outer("link unknown, MPLS", ethernet(0x8847) + K, "nonip", (100, 10, 0), 10, 1014 + 9 * 14,
+          link="gre", protocol=0x8847),
     outer("link unknown, GRE", ETH4 + ipv4(47, gre(IPV4, IN4)), "ip 47", (100, 0, 0), 10,
           1078 + 9 * 78, link="gre", protocol=IPV4),
     outer("link unknown, VXLAN", ETH4 + ipv4(17, vxlan(ETH6 + IN6)), OVER_VXLAN, (100, 0, 0), 10,
           1124 + 9 * 124, link="gre", protocol=IPV4),
     case("link unknown, wire_len", ETH4 + ipv4(17, u()), (100, 10, 1600), 10, 1600 + 140, "udp",
          out=(10, 1600), link="gre", protocol=IPV4),
+    # ... and not to be counted
+    case("link foreign", ETH4 + ipv4(6, t()), (100, 0, 1600), 10, 1040 + 9 * 40, link="foreign",
+         protocol=IPV4),
+    case("link foreign, IPv6", ETH6 + ipv6(0, extension(6) + t()), (100, 0, 0), 10, 1068 + 9 * 68,
+         link="foreign", protocol=IPV6),
+    case("link foreign, over 64 KB", ETH4 + ipv4(6, t(), length=0), (100, 10, 0), 10, 1040 + 9 * 40,
+         link="foreign", protocol=IPV4),
+    outer("link foreign, GRE", ETH4 + ipv4(47, gre(IPV4, IN4)), "ip 47", (100, 0, 0), 10,
+          1064 + 9 * 64, link="foreign", protocol=IPV4),
+    outer("link foreign, MPLS", ethernet(0x8847) + K, "nonip", (100, 10, 0), 10, 1000,
+          link="foreign", protocol=0x8847),
+    case("link foreign, wire_len", ETH4 + ipv4(17, u()), (100, 10, 1600), 10, 1600, "udp",
+         out=(10, 1600 - 140), link="foreign", protocol=IPV4),
 )
 
 

@@ -8,7 +8,9 @@ import tempfile
 
 import reference
 
-L2_LEN = {"ethernet": "14", "raw": "0", "gre": str(0xFFFFFFFF)}  # PB_L2_UNKNOWN
+# PB_L2_UNKNOWN, PB_L2_FOREIGN
+L2_LEN = {"ethernet": "14", "raw": "0", "gre": str(0xFFFFFFFF), "foreign": str(0xFFFFFFFE),
+          "bare": str(0xFFFFFFFE)}
 
 # struct record of replay.c
 RECORD = struct.Struct("=IIIHHIIIIIIIIQQ")
@@ -34,6 +36,8 @@ class Kernel:
 
     def __init__(self, link="ethernet", count_by="local", how=()):
         self.errors = tempfile.TemporaryFile("w+")
+        if link == "bare":
+            how = (*how, "--tun")
         self.process = subprocess.Popen(
             [program(), "--l2-len", L2_LEN[link], "--count-by", count_by,
              *how],
@@ -126,7 +130,7 @@ class Pair:
         into = self.reference.read(arriving, "in", protocol, aside)
         out = self.reference.read(frame, "eg", protocol)
         self.count += 1
-        size = len(frame)
+        size = self.reference.size(frame)
         self.kernel.send(frame, self.count if count is None else count, (into, 1, size),
                          (out, 1, size), self.empty)
         self.empty = False

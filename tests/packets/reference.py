@@ -92,11 +92,11 @@ def carried(protocol, data):
     return None, data
 
 
-def headers(packet, upper, surplus=0, tunnels=0):
+def headers(packet, upper, tunnels=0):
     """What a segment of this IP packet begins with, and whether that is sure to be all.
 
-    upper: protocol and place of what is behind IP. packet may be longer than it is, by
-    surplus. UDP that comes from no tunnel may be one that is not known.
+    upper: protocol and place of what is behind IP. UDP that comes from no tunnel may be one
+    that is not known.
     """
     protocol, at = upper
     data = packet[at:]
@@ -112,22 +112,23 @@ def headers(packet, upper, surplus=0, tunnels=0):
         ethertype, begin = untagged(inner)
         inner = inner[begin:]
     # One packet is cut into segments: the inner header tells of all of it.
-    if (stated_length(ethertype, inner) or len(inner) - surplus) != len(inner) - surplus:
+    if (stated_length(ethertype, inner) or len(inner)) != len(inner):
         return plain
     _, upper = Reference("raw").dissect(inner, "in", ethertype)
     if upper is None:
         return plain
-    size, known = headers(inner, upper, surplus, tunnels + 1)
+    size, known = headers(inner, upper, tunnels + 1)
     return len(packet) - len(inner) + size, known
 
 
 class Reference:
     """What one BPF object, bound to one interface, has to do.
 
-    link: "ethernet", "raw", or "gre": a link header whose length the classifier
-    is not told. It is of 14 bytes, since test_run makes one. The memory of first
-    fragments is unbounded here, so whoever feeds both must not let it grow past
-    the kernel's.
+    link: "ethernet", "raw", or one of a length that the classifier is not told:
+    "gre", which has a header; "foreign", whose header is not to be counted; "bare",
+    which is as foreign, but has none. A header is of 14 bytes, since test_run makes
+    one. The memory of first fragments is unbounded here, so whoever feeds both must
+    not let it grow past the kernel's.
     """
 
     def __init__(self, link="ethernet", count_by="local"):
@@ -147,6 +148,10 @@ class Reference:
         key, _ = self.dissect(frame, direction, protocol, aside)
         return key
 
+    def size(self, frame):
+        """What is counted of one packet."""
+        return len(frame) - (ETH_HEADER if self.link == "foreign" else 0)
+
     def dissect(self, frame, direction, protocol=None, aside=0):
         """The key; protocol (None: cut short) and place of what is behind IP, or None."""
         protocol, at = self.network(frame, protocol, aside)
@@ -160,7 +165,7 @@ class Reference:
         """Ethertype and place of what is behind the link header."""
         if self.link == "ethernet":
             return untagged(frame, aside)
-        return protocol, ETH_HEADER if self.link == "gre" else 0
+        return protocol, ETH_HEADER if self.link in ("gre", "foreign") else 0
 
     def ipv4(self, frame, at, direction):  # RFC 791
         if len(frame) < at + 20 or frame[at] >> 4 != 4:
@@ -238,31 +243,28 @@ class Reference:
         """(key, packets, bytes) of an skb that may stand for several packets."""
         size = len(frame)
         if not gso_size:
-            return self.read(frame, direction, protocol), 1, size
+            return self.read(frame, direction, protocol), 1, self.size(frame)
         before = dict(self.memory)
         key, upper = self.dissect(frame, direction, protocol)
         self.memory = before  # fragments are never segmented
         protocol, begin = self.network(frame, protocol)
 
-        # The link header: as long as it is, or what IP leaves over.
-        link, surplus = begin, 0
-        if self.link == "gre":
-            link = max(0, size - (stated_length(protocol, frame[begin:]) or size))
-            surplus = link - begin
-        elif self.link == "ethernet":
-            link = ETH_HEADER
+        link = ETH_HEADER if self.link == "ethernet" else begin
         repeated, known = link, False
         if upper is not None:
-            repeated, known = headers(frame[begin:], (upper[0], upper[1] - begin), surplus)
-            repeated += link if self.link == "gre" else begin
+            repeated, known = headers(frame[begin:], (upper[0], upper[1] - begin))
+            repeated += begin
         packets = gso_segs or max(1, -(-(size - repeated) // gso_size))
         # Where not all is known the kernel's own figure is taken, if no more than all of it is
-        # repeated. At ingress (from 6.19) it begins at the network layer.
-        if not known and size < wire_len <= size * packets:
-            return key, packets, wire_len + (packets * link if direction == "in" else 0)
+        # repeated, and not less than the link headers. At ingress (from 6.19) it begins at the
+        # network layer.
+        if not known and size < wire_len <= size * packets and wire_len >= packets * link:
+            counted = wire_len + (packets * link if direction == "in" else 0)
+            return key, packets, counted - packets * (size - self.size(frame))
         # RFC 2675: the header with the length of a jumbogram, which none of the segments is.
         jumbo = 0
         if protocol == ETH_IPV6 and key[0] in TRANSPORTS and upper is not None and \
                 frame[begin + 6] == 0 and be16(frame, begin + 4) == 0:
             jumbo = 8
-        return key, packets, size + (packets - 1) * repeated - packets * jumbo
+        counted = size + (packets - 1) * repeated - packets * jumbo
+        return key, packets, counted - packets * (size - self.size(frame))

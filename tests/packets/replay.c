@@ -18,7 +18,8 @@
  * network namespace of its own instead, past the same programs. --device sends
  * everything that way: then the kernel moves the outer VLAN tag out of arriving
  * packets. --split does, too, and leaves most of each arriving packet in page
- * fragments, cut at ever different places.
+ * fragments, cut at ever different places. --tun sends everything through a device without link
+ * layer, of which the program isn't told.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_setaffinity */
@@ -101,7 +102,7 @@ static int row = -1; /* one for all interfaces */
 static __u32 lanes;
 static __u32 l2_len = ETH_HLEN;
 
-static bool has_device, only_device, split;
+static bool has_device, only_device, split, without_l2;
 static int device = -1, device_socket = -1, device_index;
 
 static struct run runs[BATCH];
@@ -153,6 +154,8 @@ static const char *key_name(__u32 key) {
 
     if (key < PB_PORT_KEYS)
         snprintf(name, sizeof(names[0]), "%s %u", transport[key / PB_PORTS], key % PB_PORTS);
+    else if (key == PB_KEY_DECRYPTED)
+        snprintf(name, sizeof(names[0]), "decrypted");
     else if (key < PB_KEY_NONIP)
         snprintf(name, sizeof(names[0]), "ip %u", key - PB_PORT_KEYS);
     else
@@ -244,7 +247,7 @@ static bool open_device(void) {
     /* The kernel must have nothing to say of its own, in either direction. */
     write_sysctl("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
     write_sysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
-    request.ifr_flags = l2_len != 0 ? IFF_TAP | IFF_NO_PI : IFF_TUN;
+    request.ifr_flags = without_l2 ? IFF_TUN : IFF_TAP | IFF_NO_PI;
     if (split)
         request.ifr_flags |= IFF_NAPI | IFF_NAPI_FRAGS;
     if (ioctl(device, TUNSETIFF, &request) != 0)
@@ -306,7 +309,7 @@ static ssize_t write_split(const struct run *run) {
 static void run_on_device(const struct run *run) {
     static unsigned char buffer[LONGEST_FRAME + sizeof(struct tun_pi)];
     __u16 protocol = (__u16)(run->frame[12] << 8 | run->frame[13]);
-    size_t before_packet = l2_len != 0 ? 0 : sizeof(struct tun_pi);
+    size_t before_packet = without_l2 ? sizeof(struct tun_pi) : 0;
     size_t length = before_packet + run->record.length;
     struct sockaddr_ll to = {
         .sll_family = AF_PACKET,
@@ -602,9 +605,13 @@ static void load(const char *count_by) {
 
 int main(int argc, char **argv) {
     static const struct option options[] = {
-        {"l2-len", required_argument, NULL, 'l'}, {"count-by", required_argument, NULL, 'c'},
-        {"device", no_argument, NULL, 'd'},       {"split", no_argument, NULL, 's'},
-        {"limits", no_argument, NULL, 'm'},       {NULL, 0, NULL, 0},
+        {"l2-len", required_argument, NULL, 'l'},
+        {"count-by", required_argument, NULL, 'c'},
+        {"device", no_argument, NULL, 'd'},
+        {"split", no_argument, NULL, 's'},
+        {"limits", no_argument, NULL, 'm'},
+        {"tun", no_argument, NULL, 't'},
+        {NULL, 0, NULL, 0},
     };
     const char *count_by = "local";
     bool limits = false;
@@ -615,6 +622,7 @@ int main(int argc, char **argv) {
         switch (option) {
         case 'l':
             l2_len = (__u32)strtoul(optarg, NULL, 10);
+            without_l2 = l2_len == 0;
             break;
         case 'c':
             count_by = optarg;
@@ -626,12 +634,16 @@ int main(int argc, char **argv) {
         case 'd':
             only_device = true;
             break;
+        case 't':
+            without_l2 = true;
+            only_device = true;
+            break;
         case 'm':
             limits = true;
             break;
         default:
             fprintf(stderr, "usage: replay [--l2-len BYTES] [--count-by POLICY] "
-                            "[--device | --split] [--limits] < RECORDS\n");
+                            "[--device | --split | --tun] [--limits] < RECORDS\n");
             return 2;
         }
     }

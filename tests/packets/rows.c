@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where the classifier counts a packet, its key being right: in whose row, in which lane, and what
- * becomes of a port without a slot. TAP.
+ * becomes of a port without a slot. And link layers that test_run
+ * doesn't have: of any length. TAP.
  *
  * As the plugin does, it loads the object more than once, and all programs share the maps of the
  * first one. Rows are made for indices as they are needed.
@@ -102,18 +103,23 @@ static void withdraw(const struct tc_portbytes_bpf *skel, __u32 index) {
         die("row %u: %s", index, strerror(errno));
 }
 
-/* `first`: whose maps it shares; NULL: it is the first one, and has a slot for PORT. */
-static struct tc_portbytes_bpf *load(__u32 lanes, __u32 fixed_row,
-                                     const struct tc_portbytes_bpf *first) {
+/* To be loaded when its constants are set. */
+static struct tc_portbytes_bpf *open_object(__u32 lanes, __u32 fixed_row) {
     struct tc_portbytes_bpf *skel = tc_portbytes_bpf__open();
-    struct row like = make_row(lanes);
-    int err;
 
     if (!skel)
         die("opening the object: %s", strerror(errno));
     skel->rodata->slots_per_lane = SLOTS;
     skel->rodata->lanes = lanes;
     skel->rodata->fixed_row = fixed_row;
+    return skel;
+}
+
+/* `first`: whose maps it shares; NULL: it is the first one, and has a slot for PORT. */
+static void load_object(struct tc_portbytes_bpf *skel, const struct tc_portbytes_bpf *first) {
+    struct row like = make_row(skel->rodata->lanes);
+    int err;
+
     if (first) {
         err = bpf_map__reuse_fd(skel->maps.rows, bpf_map__fd(first->maps.rows));
         if (!err)
@@ -132,6 +138,13 @@ static struct tc_portbytes_bpf *load(__u32 lanes, __u32 fixed_row,
     drop_row(&like);
     if (!first)
         skel->bss->shared.table[PB_KEY(PB_UDP, PORT)] = OURS;
+}
+
+static struct tc_portbytes_bpf *load(__u32 lanes, __u32 fixed_row,
+                                     const struct tc_portbytes_bpf *first) {
+    struct tc_portbytes_bpf *skel = open_object(lanes, fixed_row);
+
+    load_object(skel, first);
     return skel;
 }
 
@@ -158,9 +171,9 @@ static void build(unsigned char frame[LENGTH], int protocol, __u16 port) {
     }
 }
 
-static void run(const struct tc_portbytes_bpf *skel, enum direction direction, __u32 interface,
-                const unsigned char frame[LENGTH], enum kind kind, int repeat) {
-    struct __sk_buff context = {.ifindex = interface};
+static void run_program(int program, __u32 interface, const unsigned char frame[LENGTH],
+                        enum kind kind, int repeat, __u32 mark) {
+    struct __sk_buff context = {.ifindex = interface, .mark = mark};
     LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = LENGTH,
                 .ctx_in = &context, .ctx_size_in = sizeof(context), .repeat = repeat);
 
@@ -168,10 +181,15 @@ static void run(const struct tc_portbytes_bpf *skel, enum direction direction, _
         context.gso_size = 10;
         context.gso_segs = SEGMENTS;
     }
-    if (bpf_prog_test_run_opts(program_of(skel, direction), &opts))
+    if (bpf_prog_test_run_opts(program, &opts))
         die("test_run on interface %u: %s", interface, strerror(errno));
     if ((int)opts.retval != TC_ACT_UNSPEC)
         die("the verdict is %d", (int)opts.retval);
+}
+
+static void run(const struct tc_portbytes_bpf *skel, enum direction direction, __u32 interface,
+                const unsigned char frame[LENGTH], enum kind kind, int repeat) {
+    run_program(program_of(skel, direction), interface, frame, kind, repeat, 0);
 }
 
 static void run_port(const struct tc_portbytes_bpf *skel, enum direction direction, __u32 interface,
@@ -398,6 +416,97 @@ static void test_shared_lane(void) {
     tc_portbytes_bpf__destroy(skel);
 }
 
+/* ---- link layers ---- */
+
+#define INSN(operation, to, from, constant)                                                        \
+    { .code = (operation), .dst_reg = (to), .src_reg = (from), .imm = (constant) }
+
+/* A program that puts skb->mark bytes in front of a packet and then runs another one. */
+struct prologue {
+    int program;
+    int programs; /* the map of the other one; it is emptied when it is closed */
+};
+
+static struct prologue load_prologue(int program) {
+    int programs = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "program", 4, 4, 1, NULL), fd;
+    const __u32 zero = 0;
+    struct bpf_insn insns[] = {
+        INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0),
+        {.code = BPF_LDX | BPF_MEM | BPF_W,
+         .dst_reg = BPF_REG_2,
+         .src_reg = BPF_REG_1,
+         .off = offsetof(struct __sk_buff, mark)},
+        INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0),
+        INSN(BPF_JMP | BPF_CALL, 0, 0, BPF_FUNC_skb_change_head),
+        INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_6, 0),
+        INSN(BPF_LD | BPF_IMM | BPF_DW, BPF_REG_2, BPF_PSEUDO_MAP_FD, programs),
+        INSN(0, 0, 0, 0),
+        INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0),
+        INSN(BPF_JMP | BPF_CALL, 0, 0, BPF_FUNC_tail_call),
+        INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, TC_ACT_SHOT),
+        INSN(BPF_JMP | BPF_EXIT, 0, 0, 0),
+    };
+
+    if (programs < 0 || bpf_map_update_elem(programs, &zero, &program, BPF_ANY))
+        die("an array of programs: %s", strerror(errno));
+    fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "prologue", "GPL", insns,
+                       sizeof(insns) / sizeof(insns[0]), NULL);
+    if (fd < 0)
+        die("the prologue: %s", strerror(errno));
+    return (struct prologue){.program = fd, .programs = programs};
+}
+
+/*
+ * With `more` bytes in front of the Ethernet header; they are the link layer's then. Bytes that
+ * were counted are those before L3, if these count at all, and the others.
+ */
+static bool check_l2(const struct prologue prologues[DIRECTIONS], const struct row *row, __u32 more,
+                     bool counted) {
+    const __u64 l3 = ETH_HLEN + more, header = (counted ? l3 : 0) + 20 + 8; /* IPv4, UDP */
+    const __u64 length = (counted ? l3 : 0) + LENGTH - ETH_HLEN;
+    struct pb_counters was, is;
+    unsigned char frame[LENGTH];
+
+    build(frame, IPPROTO_UDP, PORT);
+    memcpy(&was, (const void *)&row->counters[OURS], sizeof(was));
+    for (enum direction direction = IN; direction < DIRECTIONS; direction++)
+        for (enum kind kind = PLAIN; kind <= GSO; kind++)
+            run_program(prologues[direction].program, 0, frame, kind, 1, more);
+    memcpy(&is, (const void *)&row->counters[OURS], sizeof(is));
+    return is.rx_packets - was.rx_packets == 1 + SEGMENTS &&
+           is.tx_packets - was.tx_packets == 1 + SEGMENTS &&
+           is.rx_bytes - was.rx_bytes == 2 * length + (SEGMENTS - 1) * header &&
+           is.tx_bytes - was.tx_bytes == is.rx_bytes - was.rx_bytes;
+}
+
+static void test_l2(__u32 l2_len, bool counted, const char *what) {
+    struct tc_portbytes_bpf *skel = open_object(1, PB_ROW_BY_INDEX);
+    struct row row = make_row(1);
+    unsigned right = 0, wrong = 0;
+    struct prologue prologues[DIRECTIONS];
+
+    skel->rodata->l2_len = l2_len;
+    load_object(skel, NULL);
+    publish(skel, LOOPBACK, &row);
+    pin(cpu[0]);
+    for (enum direction direction = IN; direction < DIRECTIONS; direction++)
+        prologues[direction] = load_prologue(program_of(skel, direction));
+    for (__u32 more = 0; ETH_HLEN + more < 256; more++) {
+        if (check_l2(prologues, &row, more, counted))
+            right++;
+        else if (wrong++ < 5)
+            diag("%u bytes", ETH_HLEN + more);
+    }
+    ok(right == 256 - ETH_HLEN && wrong == 0, "a link layer of %u to 255 bytes: %s", ETH_HLEN,
+       what);
+    for (enum direction direction = IN; direction < DIRECTIONS; direction++) {
+        close(prologues[direction].program);
+        close(prologues[direction].programs);
+    }
+    drop_row(&row);
+    tc_portbytes_bpf__destroy(skel);
+}
+
 int main(void) {
     if (geteuid() != 0) {
         printf("1..0 # SKIP only root may load the classifier\n");
@@ -408,6 +517,9 @@ int main(void) {
     find_cpus();
     test_no_row();
     test_fixed_row();
+    test_l2(PB_L2_UNKNOWN, true, "all is counted");
+    test_l2(PB_L2_FOREIGN, false, "a foreign one is not");
+    test_l2(PB_L2_XFRM, false, "nor is xfrm's");
     if (cpu[1] >= 0) {
         test_lanes();
         test_shared_lane();
