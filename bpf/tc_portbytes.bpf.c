@@ -4,11 +4,11 @@
  * packet's interface. It changes no packet and always returns TC_ACT_UNSPEC, so that other
  * classifiers still run. It knows no policy: user space writes the table.
  *
- *   count_fast: fast_key -> table -> slot -> row -> counter
+ *   count_fast: is_decrypted, fast_key -> table -> slot -> row -> counter
  *        |
  *        v  any other packet
- *   count_slow: row, fast_key -----------> table -> slot ------> gso_wire -> counter
- *                       \-> slow_key -/         \-> alloc_slot (a new port)
+ *   count_slow: row, fast_key -> is_decrypted -> table -> slot ------> gso_wire -> counter
+ *                       \-> slow_key -/                 \-> alloc_slot (a new port)
  *
  * count_fast is a leaf: for a call that it continued after it would keep values on the stack, with
  * every packet. So count_slow is the last that is called, and begins anew.
@@ -34,6 +34,7 @@ const volatile __u32 egress_port = PB_PORT_SOURCE;
 const volatile __u32 slots_per_lane = PB_FIXED_SLOTS;
 const volatile __u32 lanes = 1;
 const volatile __u32 fixed_row = PB_ROW_BY_INDEX;
+const volatile __u32 has_xfrm = 1; /* 0: the kernel has no bpf_skb_get_xfrm_state() */
 
 struct pb_shared shared;
 
@@ -68,6 +69,19 @@ static __always_inline void *find_row(struct __sk_buff *skb) {
     else
         index = fixed_row;
     return bpf_map_lookup_elem(&rows, &index);
+}
+
+/*
+ * Whether IPsec decrypted an incoming packet, which was seen here before, as ESP. Those of an xfrm
+ * interface all were decrypted, and seen elsewhere.
+ */
+static __always_inline int is_decrypted(struct __sk_buff *skb, __u32 egress) {
+    struct bpf_xfrm_state state;
+
+    if (!egress && __builtin_expect(READ_ONCE(shared.ipsec), 0))
+        return has_xfrm && l2_len != PB_L2_XFRM &&
+               !bpf_skb_get_xfrm_state(skb, 0, &state, sizeof(state), 0);
+    return 0;
 }
 
 /*
@@ -109,7 +123,7 @@ static __always_inline int ring_has_slots(void) {
  */
 __noinline int count_slow(struct __sk_buff *skb, __u32 egress) {
     struct wire wire = {.packets = 1, .bytes = skb->len};
-    __u32 cpu = bpf_get_smp_processor_id(), l3 = l2_len, slot;
+    __u32 cpu = bpf_get_smp_processor_id(), l3 = l2_len, key, slot;
     struct pb_counters *counter;
     struct packet_key packet;
     void *row;
@@ -122,9 +136,14 @@ __noinline int count_slow(struct __sk_buff *skb, __u32 egress) {
     if (!fast_key(skb, egress, &packet))
         packet = slow_key(skb, l3, egress);
 
-    slot = READ_ONCE(*PB_ELEMENT(shared.table, packet.key));
+    /* A network card that decrypts leaves the state with a packet that is ESP still. */
+    key = packet.key;
+    if (key != PB_KEY_IP(IPPROTO_ESP) && key != PB_KEY_IP(IPPROTO_AH) && is_decrypted(skb, egress))
+        key = PB_KEY_DECRYPTED;
+
+    slot = READ_ONCE(*PB_ELEMENT(shared.table, key));
     if (!slot)
-        slot = ring_has_slots() ? alloc_slot(packet.key) : PB_SLOT_OTHER(packet.key / PB_PORTS);
+        slot = ring_has_slots() ? alloc_slot(key) : PB_SLOT_OTHER(key / PB_PORTS);
 
     if (skb->gso_size)
         wire = gso_wire(skb, packet, l3, egress);
@@ -146,7 +165,8 @@ __noinline int count_slow(struct __sk_buff *skb, __u32 egress) {
 
 /*
  * Counts a packet that fast_key() parses, that is one packet on the wire, too, whose key has a slot
- * or gets none, on a CPU with a lane of its own. Returns 0 if it is another one.
+ * or gets none, on a CPU with a lane of its own, and that IPsec didn't decrypt. Returns 0 if it is
+ * another one.
  */
 static __always_inline int count_fast(struct __sk_buff *skb, __u32 egress) {
     struct wire wire = {.packets = 1};
@@ -156,7 +176,10 @@ static __always_inline int count_fast(struct __sk_buff *skb, __u32 egress) {
     __s64 no_slot;
     void *row;
 
-    cpu = bpf_get_smp_processor_id(); /* a call: first, before there is anything to keep */
+    /* Calls: first, before there is anything to keep. */
+    if (is_decrypted(skb, egress))
+        return 0;
+    cpu = bpf_get_smp_processor_id();
     if (cpu >= lanes || !fast_key(skb, egress, &packet))
         return 0;
 

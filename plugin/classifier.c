@@ -40,6 +40,14 @@ __u32 classifier_lanes(void) {
     return last + 1;
 }
 
+/*
+ * Without CONFIG_XFRM there is no bpf_skb_get_xfrm_state(), and the verifier refuses who calls it.
+ * With it there is this file (net/xfrm/xfrm_sysctl.c).
+ */
+static bool kernel_has_xfrm(void) {
+    return access("/proc/sys/net/core/xfrm_acq_expires", F_OK) == 0;
+}
+
 /* ---- loading ---- */
 
 static void list_maps(const struct tc_portbytes_bpf *object, struct bpf_map *maps[SHARED_MAPS]) {
@@ -62,6 +70,7 @@ static int open_object(const struct classifier *classifier, const struct kind *k
     object->rodata->slots_per_lane = settings->slots;
     object->rodata->lanes = settings->lanes;
     object->rodata->fixed_row = kind->row;
+    object->rodata->has_xfrm = kernel_has_xfrm();
     bpf_program__set_autoload(object->progs.tc_portbytes_in, settings->ingress);
     bpf_program__set_autoload(object->progs.tc_portbytes_eg, settings->egress);
     *out = object;

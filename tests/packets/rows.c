@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where the classifier counts a packet, its key being right: in whose row, in which lane, and what
- * becomes of a port without a slot. And link layers that test_run
- * doesn't have: of any length. TAP.
+ * becomes of a port without a slot. What the settings make of the program. And link layers that
+ * test_run doesn't have: of any length. TAP.
  *
  * As the plugin does, it loads the object more than once, and all programs share the maps of the
  * first one. Rows are made for indices as they are needed.
@@ -416,6 +416,99 @@ static void test_shared_lane(void) {
     tc_portbytes_bpf__destroy(skel);
 }
 
+/* ---- the program that the settings make ---- */
+
+/* How many calls it has, as the verifier left it. */
+struct census {
+    unsigned calls;
+};
+
+#define INSTRUCTIONS_MAX 4096
+#define FUNCTIONS_MAX    32
+
+static void count_instruction(struct census *census, const struct bpf_insn *insn) {
+    if (insn->code == (BPF_JMP | BPF_CALL))
+        census->calls++;
+}
+
+/* Of the entry function, in which the fast path is, and of the others. */
+static void take_census(const struct tc_portbytes_bpf *skel, enum direction direction,
+                        struct census *entry, struct census *others) {
+    static struct bpf_insn insns[INSTRUCTIONS_MAX];
+    struct bpf_func_info functions[FUNCTIONS_MAX];
+    struct bpf_prog_info info = {
+        .xlated_prog_insns = (__u64)(unsigned long)insns,
+        .xlated_prog_len = sizeof(insns),
+        .func_info = (__u64)(unsigned long)functions,
+        .nr_func_info = FUNCTIONS_MAX,
+        .func_info_rec_size = sizeof(functions[0]),
+    };
+    __u32 length = sizeof(info), number, end;
+
+    if (bpf_obj_get_info_by_fd(program_of(skel, direction), &info, &length))
+        die("reading the program: %s", strerror(errno));
+    number = info.xlated_prog_len / sizeof(insns[0]);
+    if (info.nr_func_info < 2 || number > INSTRUCTIONS_MAX)
+        die("%u instructions in %u functions", number, info.nr_func_info);
+    end = functions[1].insn_off;
+    *entry = *others = (struct census){0};
+    for (__u32 i = 0; i < number; i++)
+        count_instruction(i < end ? entry : others, &insns[i]);
+}
+
+/*
+ * That a packet was decrypted can't be told to test_run: tests/system has real ones. These weren't.
+ */
+static void test_ipsec(void) {
+    struct tc_portbytes_bpf *skel = load(1, PB_ROW_BY_INDEX, NULL);
+    struct pb_shared *shared = &skel->bss->shared;
+    struct row row = make_row(1);
+
+    publish(skel, LOOPBACK, &row);
+    pin(cpu[0]);
+    shared->table[PB_KEY_DECRYPTED] = PB_SLOT_DECRYPTED;
+    shared->table[PB_KEY_IP(IPPROTO_ESP)] = PB_SLOT_IP(IPPROTO_ESP);
+    shared->ipsec = 1;
+    run_all_ways(skel, 0);
+    is_u64(in_slot(&row, OURS), WAYS, "with IPsec states, what wasn't decrypted is as ever");
+    for (enum direction direction = IN; direction < DIRECTIONS; direction++)
+        run_port(skel, direction, 0, IPPROTO_ESP, PORT, PLAIN);
+    is_u64(in_slot(&row, PB_SLOT_IP(IPPROTO_ESP)), 2, "and ESP is");
+    is_u64(in_all(&row), WAYS + 2, "and nothing is counted elsewhere");
+    drop_row(&row);
+    tc_portbytes_bpf__destroy(skel);
+}
+
+/* A program with these constants; the others are as in `first`, whose maps it shares. */
+static void take_census_with(const struct tc_portbytes_bpf *first, __u32 l2_len, __u32 has_xfrm,
+                             struct census *entry, struct census *others) {
+    struct tc_portbytes_bpf *skel = open_object(1, PB_ROW_BY_INDEX);
+
+    skel->rodata->l2_len = l2_len;
+    skel->rodata->has_xfrm = has_xfrm;
+    load_object(skel, first);
+    take_census(skel, IN, entry, others);
+    tc_portbytes_bpf__destroy(skel);
+}
+
+/* Who asks for an IPsec state: there is one call more. */
+static void test_asking(void) {
+    struct tc_portbytes_bpf *skel = load(1, PB_ROW_BY_INDEX, NULL);
+    struct census fast, slow, fast_without, slow_without;
+
+    take_census(skel, IN, &fast, &slow);
+    take_census_with(skel, ETH_HLEN, 0, &fast_without, &slow_without);
+    ok(fast.calls == fast_without.calls + 1 && slow.calls == slow_without.calls + 1,
+       "both paths ask for an IPsec state, unless the kernel has no IPsec");
+    take_census(skel, EG, &fast, &slow);
+    ok(fast.calls == fast_without.calls, "in egress the fast path doesn't");
+    take_census_with(skel, PB_L2_FOREIGN, 1, &fast, &slow);
+    take_census_with(skel, PB_L2_XFRM, 1, &fast_without, &slow_without);
+    ok(fast.calls == fast_without.calls + 1 && slow.calls == slow_without.calls + 1,
+       "on an xfrm interface neither does, where on others without L2 both do");
+    tc_portbytes_bpf__destroy(skel);
+}
+
 /* ---- link layers ---- */
 
 #define INSN(operation, to, from, constant)                                                        \
@@ -517,6 +610,8 @@ int main(void) {
     find_cpus();
     test_no_row();
     test_fixed_row();
+    test_ipsec();
+    test_asking();
     test_l2(PB_L2_UNKNOWN, true, "all is counted");
     test_l2(PB_L2_FOREIGN, false, "a foreign one is not");
     test_l2(PB_L2_XFRM, false, "nor is xfrm's");
