@@ -34,7 +34,8 @@ const volatile __u32 egress_port = PB_PORT_SOURCE;
 const volatile __u32 slots_per_lane = PB_FIXED_SLOTS;
 const volatile __u32 lanes = 1;
 const volatile __u32 fixed_row = PB_ROW_BY_INDEX;
-const volatile __u32 has_xfrm = 1; /* 0: the kernel has no bpf_skb_get_xfrm_state() */
+const volatile __u32 atomic_adds = 0; /* not 0: add() has to be atomic, see there */
+const volatile __u32 has_xfrm = 1;    /* 0: the kernel has no bpf_skb_get_xfrm_state() */
 
 struct pb_shared shared;
 
@@ -84,21 +85,7 @@ static __always_inline int is_decrypted(struct __sk_buff *skb, __u32 egress) {
     return 0;
 }
 
-/*
- * Adds without atomics: a lane is its CPU's own, and both programs run with bottom halves disabled,
- * so a CPU is in one of them at a time.
- */
-static __always_inline void add(struct pb_counters *counter, struct wire wire, __u32 egress) {
-    if (egress) {
-        counter->tx_bytes += wire.bytes;
-        counter->tx_packets += wire.packets;
-    } else {
-        counter->rx_bytes += wire.bytes;
-        counter->rx_packets += wire.packets;
-    }
-}
-
-/* The same in the lane that CPUs share. */
+/* In the lane that CPUs share. */
 static __always_inline void add_shared(struct pb_counters *counter, struct wire wire,
                                        __u32 egress) {
     if (egress) {
@@ -107,6 +94,24 @@ static __always_inline void add_shared(struct pb_counters *counter, struct wire 
     } else {
         __sync_fetch_and_add(&counter->rx_bytes, wire.bytes);
         __sync_fetch_and_add(&counter->rx_packets, wire.packets);
+    }
+}
+
+/*
+ * In a lane of this CPU alone. Both programs run with bottom halves disabled, so a CPU is in one of
+ * them at a time, and adding takes no atomics. But on PREEMPT_RT that is so only while disabling
+ * them takes a lock for each CPU: from Linux 6.18 on, without PREEMPT_RT_NEEDS_BH_LOCK
+ * (3253cb49cbad), another task can run a program in the middle of an add.
+ */
+static __always_inline void add(struct pb_counters *counter, struct wire wire, __u32 egress) {
+    if (atomic_adds) {
+        add_shared(counter, wire, egress);
+    } else if (egress) {
+        counter->tx_bytes += wire.bytes;
+        counter->tx_packets += wire.packets;
+    } else {
+        counter->rx_bytes += wire.bytes;
+        counter->rx_packets += wire.packets;
     }
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "alive.h"
@@ -38,6 +39,17 @@ __u32 classifier_lanes(void) {
         ;
     fclose(file);
     return last + 1;
+}
+
+/*
+ * PREEMPT_RT, which the kernel says in its version (init/Makefile, scripts/mkcompile_h before 6.1).
+ * /sys/kernel/realtime is only in the patches for it. Before 6.18, and with
+ * PREEMPT_RT_NEEDS_BH_LOCK, plain adds would do there, but that isn't told.
+ */
+bool classifier_needs_atomics(void) {
+    struct utsname system;
+
+    return uname(&system) == 0 && strstr(system.version, "PREEMPT_RT");
 }
 
 /*
@@ -70,6 +82,7 @@ static int open_object(const struct classifier *classifier, const struct kind *k
     object->rodata->slots_per_lane = settings->slots;
     object->rodata->lanes = settings->lanes;
     object->rodata->fixed_row = kind->row;
+    object->rodata->atomic_adds = settings->atomic_adds;
     object->rodata->has_xfrm = kernel_has_xfrm();
     bpf_program__set_autoload(object->progs.tc_portbytes_in, settings->ingress);
     bpf_program__set_autoload(object->progs.tc_portbytes_eg, settings->egress);

@@ -25,10 +25,17 @@ struct classifier_settings {
     bool ingress, egress;                   /* which programs to load */
     __u32 slots;                            /* of all kinds, slot 0 included */
     __u32 lanes;                            /* of each interface's counters, see tc_portbytes.h */
+    bool atomic_adds;                       /* a lane's counters, too, take atomic adds */
 };
 
 /* A lane for each CPU that is online now: the highest of their numbers plus 1. */
 __u32 classifier_lanes(void);
+
+/*
+ * Whether this kernel may interrupt a program to run another one on the same CPU, in the middle of
+ * an add: then counts would be lost without atomic_adds.
+ */
+bool classifier_needs_atomics(void);
 
 /*
  * Where the shared maps are pinned so that they outlive the process. With them come `state_size`

@@ -120,6 +120,7 @@ int interfaces_init(struct interfaces *interfaces, const struct settings *settin
     struct interface_env *env = &interfaces->env;
     int error;
 
+    classifier.atomic_adds = classifier_needs_atomics();
     *interfaces = (struct interfaces){.env = {.settings = settings, .pins = pins}};
     env->fingerprint = policy_fingerprint(settings, &classifier);
     error = open_classifier(env, &classifier);

@@ -418,8 +418,10 @@ static void test_shared_lane(void) {
 
 /* ---- the program that the settings make ---- */
 
-/* How many calls it has, as the verifier left it. */
+/* What its instructions are, as the verifier left them. */
 struct census {
+    unsigned atomic_adds;
+    unsigned stores; /* of 8 bytes, not to the stack: what plain adds end with */
     unsigned calls;
 };
 
@@ -427,7 +429,11 @@ struct census {
 #define FUNCTIONS_MAX    32
 
 static void count_instruction(struct census *census, const struct bpf_insn *insn) {
-    if (insn->code == (BPF_JMP | BPF_CALL))
+    if (insn->code == (BPF_STX | BPF_ATOMIC | BPF_DW) && insn->imm == BPF_ADD)
+        census->atomic_adds++;
+    else if (insn->code == (BPF_STX | BPF_MEM | BPF_DW) && insn->dst_reg != BPF_REG_10)
+        census->stores++;
+    else if (insn->code == (BPF_JMP | BPF_CALL))
         census->calls++;
 }
 
@@ -454,6 +460,40 @@ static void take_census(const struct tc_portbytes_bpf *skel, enum direction dire
     *entry = *others = (struct census){0};
     for (__u32 i = 0; i < number; i++)
         count_instruction(i < end ? entry : others, &insns[i]);
+}
+
+static void test_atomic_adds(void) {
+    struct tc_portbytes_bpf *plain = load(1, PB_ROW_BY_INDEX, NULL),
+                            *atomic = open_object(1, PB_ROW_BY_INDEX);
+    struct census fast, slow, atomic_fast, atomic_slow;
+    struct row row = make_row(1);
+
+    atomic->rodata->atomic_adds = 1;
+    load_object(atomic, plain);
+    publish(plain, LOOPBACK, &row);
+    pin(cpu[0]);
+    run_all_ways(atomic, 0);
+    ok(in_slot(&row, OURS) == WAYS && in_all(&row) == WAYS,
+       "with atomic adds, counts are the same");
+    for (enum direction direction = IN; direction < DIRECTIONS; direction++) {
+        const char *name = direction == IN ? "ingress" : "egress";
+
+        take_census(plain, direction, &fast, &slow);
+        take_census(atomic, direction, &atomic_fast, &atomic_slow);
+        ok(fast.atomic_adds == 0 && fast.stores == 2,
+           "%s: without atomic_adds, the fast path has two plain adds", name);
+        diag("%u atomic, %u stores", fast.atomic_adds, fast.stores);
+        ok(atomic_fast.atomic_adds == 2 && atomic_fast.stores == 0,
+           "%s: with atomic_adds, it has two atomic ones", name);
+        diag("%u atomic, %u stores", atomic_fast.atomic_adds, atomic_fast.stores);
+        ok(slow.stores > 1 && atomic_slow.stores == 1,
+           "%s: nor has the slow path a plain one then; it stores the ring's head alone", name);
+        diag("%u atomic, %u stores; %u atomic, %u stores", slow.atomic_adds, slow.stores,
+             atomic_slow.atomic_adds, atomic_slow.stores);
+    }
+    drop_row(&row);
+    tc_portbytes_bpf__destroy(atomic);
+    tc_portbytes_bpf__destroy(plain);
 }
 
 /*
@@ -610,6 +650,7 @@ int main(void) {
     find_cpus();
     test_no_row();
     test_fixed_row();
+    test_atomic_adds();
     test_ipsec();
     test_asking();
     test_l2(PB_L2_UNKNOWN, true, "all is counted");

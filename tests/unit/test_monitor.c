@@ -74,6 +74,10 @@ int classifier_open(struct classifier **out, const struct classifier_settings *s
     return 0;
 }
 
+bool classifier_needs_atomics(void) {
+    return false;
+}
+
 void classifier_close(struct classifier *classifier) {
     (void)classifier;
 }
