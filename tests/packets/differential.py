@@ -245,10 +245,10 @@ def fuzz(tap, seeds, link, count_by, wanted, shortest, longest, how=()):
                 frame = frames.on_raw_link(protocol, frame)
         elif link != "ethernet":
             protocol = reference.be16(frame, 12)
-        if link in ("gre", "foreign", "bare") and protocol in reference.VLAN_TYPES:
-            continue  # on a device the kernel moves L3 behind a tag
-        if link == "ethernet" and how and reference.be16(frame, 12) in reference.VLAN_TYPES and \
-                len(frame) < 20:
+        if protocol in reference.VLAN_TYPES and (link == "bare" or link != "raw" and not how):
+            continue  # a tag of nothing; or test_run may refuse the frame, and a device untags it
+        if link in reference.WITH_HEADER and how and \
+                reference.be16(frame, 12) in reference.VLAN_TYPES and len(frame) < 20:
             continue  # the kernel drops what is too short for a tag (skb_vlan_untag)
         into, _ = pair.feed(frame, protocol)
         keys[into[0]] += 1

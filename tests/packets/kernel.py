@@ -104,7 +104,7 @@ class Pair:
     def __init__(self, link="ethernet", count_by="local", how=()):
         self.kernel = Kernel(link, count_by, how)
         # Through an Ethernet device the outer tag arrives beside the packet.
-        self.untags = bool(how) and link == "ethernet"
+        self.untags = bool(how) and link in reference.WITH_HEADER
         self.reference = reference.Reference(link, count_by)
         self.epoch = 0  # how often the memory of first fragments was emptied
         self.empty = False
@@ -124,14 +124,21 @@ class Pair:
         """The keys the reference gives the frame, at ingress and at egress."""
         if len(self.reference.memory) > MOST_REMEMBERED:
             self.forget()
-        arriving, aside = frame, 0
-        if self.untags and reference.be16(frame, 12) in reference.VLAN_TYPES:
-            arriving, aside = frame[:12] + frame[16:], 1
-        into = self.reference.read(arriving, "in", protocol, aside)
-        out = self.reference.read(frame, "eg", protocol)
         self.count += 1
+        count = self.count if count is None else count
+        empty, self.empty = self.empty, False
         size = self.reference.size(frame)
-        self.kernel.send(frame, self.count if count is None else count, (into, 1, size),
-                         (out, 1, size), self.empty)
-        self.empty = False
+        if self.untags and reference.be16(frame, 12) in reference.VLAN_TYPES:
+            arriving = frame[:12] + frame[16:]
+            if self.reference.link != "ethernet":
+                # In egress it depends on the kernel where L3 is (packet_parse_headers()).
+                into = self.reference.read(arriving, "in", reference.be16(arriving, 12))
+                self.kernel.send(frame, count, (into, 1, self.reference.size(arriving, 1)), None,
+                                 empty)
+                return into, None
+            into = self.reference.read(arriving, "in", protocol, 1)
+        else:
+            into = self.reference.read(frame, "in", protocol)
+        out = self.reference.read(frame, "eg", protocol)
+        self.kernel.send(frame, count, (into, 1, size), (out, 1, size), empty)
         return into, out

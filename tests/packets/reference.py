@@ -33,6 +33,9 @@ NONIP = ("nonip",)
 TRANSPORTS = {"tcp": 0, "udp": 1, "sctp": 2}
 KEYS = (3 << 16) + 257
 
+# Kinds of links (see Reference) with an Ethernet header.
+WITH_HEADER = ("ethernet", "gre", "foreign")
+
 COUNT_BY = ("local", "remote", "destination", "source", "lower")
 
 
@@ -148,9 +151,9 @@ class Reference:
         key, _ = self.dissect(frame, direction, protocol, aside)
         return key
 
-    def size(self, frame):
-        """What is counted of one packet."""
-        return len(frame) - (ETH_HEADER if self.link == "foreign" else 0)
+    def size(self, frame, aside=0):
+        """What is counted of one packet; tags that were taken out are of the link header."""
+        return len(frame) - ETH_HEADER if self.link == "foreign" else len(frame) + 4 * aside
 
     def dissect(self, frame, direction, protocol=None, aside=0):
         """The key; protocol (None: cut short) and place of what is behind IP, or None."""
@@ -165,7 +168,7 @@ class Reference:
         """Ethertype and place of what is behind the link header."""
         if self.link == "ethernet":
             return untagged(frame, aside)
-        return protocol, ETH_HEADER if self.link in ("gre", "foreign") else 0
+        return protocol, ETH_HEADER if self.link in WITH_HEADER else 0
 
     def ipv4(self, frame, at, direction):  # RFC 791
         if len(frame) < at + 20 or frame[at] >> 4 != 4:
