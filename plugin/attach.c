@@ -15,6 +15,27 @@ static bool is_wanted(const struct attachment *attachment) {
     return attachment->program;
 }
 
+static void report_blocked(const struct attach *attach, const struct attachment *attachment) {
+    pb_log(LOG_WARNING,
+           "%s: %s is not counted: the interface has a qdisc of kind ingress, whose filters all "
+           "run in ingress; remove it with tc qdisc del dev %s ingress, or use Linux 6.6 or later, "
+           "where no qdisc is needed.",
+           attach->name, direction_names[attachment->direction], attach->name);
+}
+
+/* Attaches, or reports that it is impossible now. */
+static int attach_direction(struct attach *attach, struct attachment *attachment) {
+    int error = attach->ops->attach(attach, attachment);
+
+    if (error)
+        return error;
+    if (attachment->blocked)
+        report_blocked(attach, attachment);
+    else
+        attachment->attached = true;
+    return 0;
+}
+
 int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
     /* An earlier daemon's, of other settings. First: it goes even if the others fail. */
     for (int direction = 0; direction < DIRECTIONS; direction++)
@@ -25,15 +46,14 @@ int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
         struct attachment *attachment = &attach->attachments[direction];
         int error;
 
-        if (attachment->attached || !is_wanted(attachment))
+        if (attachment->attached || attachment->blocked || !is_wanted(attachment))
             continue;
-        error = attach->ops->attach(attach, attachment);
+        error = attach_direction(attach, attachment);
         if (error) {
             snprintf(reason, ATTACH_REASON_SIZE, "cannot attach to %s via %s: %s.",
                      direction_names[direction], attach->ops->name, strerror(-error));
             return error;
         }
-        attachment->attached = true;
     }
     return 0;
 }
@@ -42,8 +62,6 @@ static void detach_and_free(struct attach *attach) {
     for (int direction = 0; direction < DIRECTIONS; direction++)
         if (is_wanted(&attach->attachments[direction]))
             attach->ops->detach(attach, &attach->attachments[direction]);
-    if (attach->ops->detached)
-        attach->ops->detached(attach);
     free(attach);
 }
 
@@ -75,6 +93,56 @@ int attach_open(struct attach **out, const struct attach_settings *settings,
     return error;
 }
 
+/* Whether it is impossible to attach now, which is reported. */
+static bool becomes_blocked(const struct attach *attach, struct attachment *attachment) {
+    bool blocked;
+
+    if (!attach->ops->check_blocked || attach->ops->check_blocked(attach, attachment, &blocked) ||
+        !blocked)
+        return false;
+    attachment->blocked = true;
+    report_blocked(attach, attachment);
+    return true;
+}
+
+/* Attaches where it was impossible. 0 as well if it still is; -ENOENT: it failed. */
+static int unblock(struct attach *attach, struct attachment *attachment) {
+    bool blocked;
+    int error = attach->ops->check_blocked(attach, attachment, &blocked);
+
+    if (error || blocked)
+        return error;
+    attachment->blocked = false;
+    error = attach_direction(attach, attachment);
+    if (error)
+        return error == -ENODEV ? error : -ENOENT;
+    if (attachment->attached)
+        pb_log(LOG_NOTICE, "%s: the qdisc of kind ingress was removed; counting %s from now on.",
+               attach->name, direction_names[attachment->direction]);
+    return 0;
+}
+
+static int check_direction(struct attach *attach, struct attachment *attachment) {
+    bool preempted = attachment->preempted;
+    int error = -ENOENT;
+
+    if (attachment->blocked)
+        return unblock(attach, attachment);
+    if (attachment->attached)
+        error = attach->ops->check(attach, attachment, &preempted);
+    if (preempted && !attachment->preempted)
+        pb_log(LOG_WARNING,
+               "%s: another program now runs before ours on %s; packets it consumes are not "
+               "counted.",
+               attach->name, direction_names[attachment->direction]);
+    attachment->preempted = preempted;
+    if (error == -ENOENT && attachment->attached) {
+        attachment->attached = false;
+        attach->ops->detach(attach, attachment);
+    }
+    return error == -ENOENT && becomes_blocked(attach, attachment) ? 0 : error;
+}
+
 int attach_check(struct attach *attach, const char *name) {
     int result = 0;
 
@@ -82,28 +150,17 @@ int attach_check(struct attach *attach, const char *name) {
     log_capture_begin();
     for (int direction = 0; direction < DIRECTIONS && result != -ENODEV; direction++) {
         struct attachment *attachment = &attach->attachments[direction];
-        bool preempted = attachment->preempted;
-        int error = -ENOENT;
+        int error = is_wanted(attachment) ? check_direction(attach, attachment) : 0;
 
-        if (!is_wanted(attachment))
-            continue;
-        if (attachment->attached)
-            error = attach->ops->check(attach, attachment, &preempted);
-        if (preempted && !attachment->preempted)
-            pb_log(LOG_WARNING,
-                   "%s: another program now runs before ours on %s; packets it consumes are not "
-                   "counted.",
-                   attach->name, direction_names[direction]);
-        attachment->preempted = preempted;
-        if (error == -ENOENT && attachment->attached) {
-            attachment->attached = false;
-            attach->ops->detach(attach, attachment);
-        }
         if (error)
             result = error;
     }
     log_capture_end(attach->name, -1);
     return result;
+}
+
+bool attach_is_counting(const struct attach *attach) {
+    return attach->attachments[INGRESS].attached || attach->attachments[EGRESS].attached;
 }
 
 void attach_close(struct attach *attach) {

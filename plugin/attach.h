@@ -5,7 +5,7 @@
  * qdiscs are left alone.
  *
  * Works in the network namespace of the calling thread. Errors are negative errno and are not
- * logged; warnings about other programs in front of ours are. What libbpf prints meanwhile is
+ * logged; what others do that keeps packets from us is. What libbpf prints meanwhile is
  * discarded unless the caller captures it. One thread at a time for each struct attach.
  */
 #ifndef PB_ATTACH_H
@@ -28,6 +28,9 @@ struct attach_settings {
  * beside ours. Programs and pins must outlive it; many interfaces may share them. On failure
  * nothing is attached and reason[] has a sentence. -EMFILE: no descriptor may be kept for it, see
  * descriptors.h. -ENODEV: there is no such interface.
+ *
+ * Egress can't be attached by clsact where a qdisc of kind ingress is in its place. That is
+ * reported, and no failure; attach_check attaches once that qdisc has gone.
  */
 int attach_open(struct attach **out, const struct attach_settings *settings,
                 char reason[ATTACH_REASON_SIZE]);
@@ -39,12 +42,15 @@ int attach_open(struct attach **out, const struct attach_settings *settings,
 int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]);
 
 /*
- * 0: attached in every direction wanted. -ENOENT: removed externally from one, which
- * attach_restore puts back. -ENODEV: the interface has gone. Warns when another program has come
- * in front of ours; it stays there, since two that fight for the first position are worse. `name`
- * is the interface's now.
+ * 0: attached in every direction wanted, as far as possible. -ENOENT: removed externally from one,
+ * which attach_restore puts back. -ENODEV: the interface has gone. Warns when another program has
+ * come in front of ours; it stays there, since two that fight for the first position are worse.
+ * `name` is the interface's now.
  */
 int attach_check(struct attach *attach, const char *name);
+
+/* Whether it is attached in any direction. */
+bool attach_is_counting(const struct attach *attach);
 
 /* Detaches and frees. NULL is allowed. */
 void attach_close(struct attach *attach);

@@ -188,6 +188,7 @@ static void prepare(struct attacher *attacher, struct arrival *arrivals,
 static void attach_arrival(struct attacher *attacher, struct arrival *arrival) {
     char reason[INSTANCE_REASON_SIZE];
     struct attach *attach;
+    bool counting;
     int error;
 
     log_capture_begin();
@@ -197,12 +198,14 @@ static void attach_arrival(struct attacher *attacher, struct arrival *arrival) {
         fail(attacher, arrival, error, reason);
         return;
     }
+    counting = attach_is_counting(attach);
     pthread_mutex_lock(attacher->lock);
     interface_attached(arrival->interface, attach);
     interface_end_attempt(arrival->interface, arrival->link, 0, "");
     pthread_mutex_unlock(attacher->lock);
     arrival->attached = true;
-    pb_log(LOG_INFO, "%s: counting.", arrival->link->name);
+    if (counting)
+        pb_log(LOG_INFO, "%s: counting.", arrival->link->name);
 }
 
 /*

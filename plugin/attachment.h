@@ -19,6 +19,7 @@ struct attachment {
     enum direction direction;
     struct program *program; /* the classifier's; NULL: direction not wanted */
     bool attached;
+    bool blocked;           /* it can't be attached now, and that was reported */
     bool preempted;         /* another program runs before ours, and that was reported */
     int link;               /* tcx: attached while this descriptor is open; -1: none */
     __u32 handle, priority; /* clsact: our filter's */
@@ -28,7 +29,6 @@ struct attach {
     const struct attach_ops *ops;
     const struct pins *pins; /* NULL: nothing outlives the process */
     int interface;
-    bool created_qdisc; /* clsact: it is there because of a daemon of ours */
     struct attachment attachments[DIRECTIONS];
     char name[64];
 };
@@ -37,7 +37,10 @@ struct attach {
 struct attach_ops {
     const char *name;
 
-    /* First in line; in place of what a killed daemon left there, beside what a running one has. */
+    /*
+     * First in line; in place of what a killed daemon left there, beside what a running one has. 0
+     * as well if attachment->blocked became true, and nothing is attached.
+     */
     int (*attach)(struct attach *attach, struct attachment *attachment);
 
     /* 0: attached. -ENOENT: removed by somebody else. -ENODEV: the interface has gone. */
@@ -52,8 +55,9 @@ struct attach_ops {
     /* It stays attached, and is not ours any more. NULL: nothing to do. */
     void (*disown)(struct attachment *attachment);
 
-    /* After the last detach of an interface. NULL: nothing to do. */
-    void (*detached)(struct attach *attach);
+    /* Whether something else on the interface makes it impossible to attach. NULL: nothing can. */
+    int (*check_blocked)(const struct attach *attach, const struct attachment *attachment,
+                         bool *blocked);
 };
 
 #endif

@@ -11,13 +11,12 @@
 #include "netlink.h"
 
 /*
- * The first priority there is, and handles that others will not pick by chance, two for each
- * daemon that counts here. An odd one says that the qdisc was created by one of us: nobody could
- * tell that any more once its creator was killed.
+ * The first priority there is, and handles that others will not pick by chance, one for each
+ * daemon that counts here.
  */
 #define FILTER_PRIORITY 1
 #define FILTER_HANDLE   0x70627970 /* "pbyp" */
-#define DAEMONS_MAX     64
+#define DAEMONS_MAX     128
 
 static struct bpf_tc_hook hook_of(int interface, enum direction direction) {
     return (struct bpf_tc_hook){
@@ -38,11 +37,10 @@ static bool is_ours(const struct netlink_filter *filter) {
 /*
  * Removes the filters of killed daemons in one direction, and those of `program`, which are left
  * over if a detach failed; 0: of none. With `inherited` the first of them is kept and described
- * there; a program of 0 if there was none. *created becomes true if a daemon of ours, dead or
- * alive, created the qdisc. Negative errno: what is there is not known.
+ * there; a program of 0 if there was none. Negative errno: what is there is not known.
  */
 static int remove_stale(int interface, enum direction direction, __u32 program,
-                        struct netlink_filter *inherited, bool *created) {
+                        struct netlink_filter *inherited) {
     struct bpf_tc_hook hook = hook_of(interface, direction);
     struct netlink_filter *filters;
     unsigned number;
@@ -54,10 +52,8 @@ static int remove_stale(int interface, enum direction direction, __u32 program,
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = filters[i].handle,
                     .priority = filters[i].priority);
 
-        if (!is_ours(&filters[i]))
-            continue;
-        *created |= filters[i].handle & 1;
-        if (filters[i].program != program && alive_is(filters[i].program))
+        if (!is_ours(&filters[i]) ||
+            (filters[i].program != program && alive_is(filters[i].program)))
             continue;
         if (inherited && !inherited->program)
             *inherited = filters[i];
@@ -80,14 +76,30 @@ static int replace(const struct bpf_tc_hook *hook, const struct netlink_filter *
 }
 
 /* At the first priority, under the first handle that no other daemon has. */
-static int add_first(const struct bpf_tc_hook *hook, bool created_qdisc,
-                     struct bpf_tc_opts *options) {
+static int add_first(const struct bpf_tc_hook *hook, struct bpf_tc_opts *options) {
     int error = -EEXIST;
 
     for (__u32 n = 0; n < DAEMONS_MAX && error == -EEXIST; n++) {
-        options->handle = FILTER_HANDLE + 2 * n + created_qdisc;
+        options->handle = FILTER_HANDLE + n;
         error = bpf_tc_attach(hook, options);
     }
+    return error;
+}
+
+/*
+ * A qdisc of kind ingress has one block of filters, which a filter for egress would join, and run
+ * in ingress: ingress_tcf_block() in net/sched/sch_ingress.c.
+ */
+static int check_blocked(const struct attach *attach, const struct attachment *attachment,
+                         bool *blocked) {
+    char kind[IFNAMSIZ];
+    int error;
+
+    *blocked = false;
+    if (attachment->direction == INGRESS)
+        return 0;
+    error = netlink_ingress_qdisc(attach->interface, kind);
+    *blocked = !error && !strcmp(kind, "ingress");
     return error;
 }
 
@@ -104,18 +116,19 @@ static int clsact_attach(struct attach *attach, struct attachment *attachment) {
     error = bpf_tc_hook_create(&hook);
     if (error && error != -EEXIST)
         return error;
-    attach->created_qdisc |= !error;
+    error = check_blocked(attach, attachment, &attachment->blocked);
+    if (error || attachment->blocked)
+        return error;
     /* Beside one that is left over, our filter would count every packet again. */
-    error = remove_stale(attach->interface, attachment->direction, attachment->program->id,
-                         &inherited, &attach->created_qdisc);
+    error =
+        remove_stale(attach->interface, attachment->direction, attachment->program->id, &inherited);
     if (error)
         return error;
 
-    error = inherited.program ? replace(&hook, &inherited, &options)
-                              : add_first(&hook, attach->created_qdisc, &options);
+    error = inherited.program ? replace(&hook, &inherited, &options) : add_first(&hook, &options);
     if (error == -EINVAL && !inherited.program) {
         /* A filter of another kind has the first priority. The kernel picks one behind it. */
-        behind.handle = FILTER_HANDLE + attach->created_qdisc;
+        behind.handle = FILTER_HANDLE;
         error = bpf_tc_attach(&hook, &behind);
         options.handle = behind.handle;
         options.priority = behind.priority;
@@ -145,7 +158,6 @@ static int check_filter(const struct attach *attach, const struct attachment *at
     return options.prog_id == attachment->program->id ? 0 : -ENOENT;
 }
 
-/* A daemon that began at the same moment may have created the qdisc: that is seen here, too. */
 static int clsact_check(struct attach *attach, const struct attachment *attachment,
                         bool *preempted) {
     struct netlink_filter *filters;
@@ -163,25 +175,19 @@ static int clsact_check(struct attach *attach, const struct attachment *attachme
             *preempted = others;
             found = true;
         }
-        if (is_ours(&filters[i]))
-            attach->created_qdisc |= filters[i].handle & 1;
-        else
-            others = true;
+        others = others || !is_ours(&filters[i]);
     }
     free(filters);
     /* The list is empty as well if there is no such interface. */
     return found ? 0 : check_filter(attach, attachment);
 }
 
-/* ---- detaching ---- */
-
-/* With both directions named, this deletes the qdisc; with one, all filters there. */
-static void delete_qdisc(int interface) {
-    struct bpf_tc_hook hook = hook_of(interface, INGRESS);
-
-    hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
-    bpf_tc_hook_destroy(&hook);
-}
+/*
+ * ---- detaching ----
+ *
+ * The qdisc stays, also if we created it: between the look whether it has filters and its deletion
+ * somebody can add one, which would vanish with it.
+ */
 
 static void clsact_detach(struct attach *attach, struct attachment *attachment) {
     struct bpf_tc_hook hook = hook_of(attach->interface, attachment->direction);
@@ -189,24 +195,14 @@ static void clsact_detach(struct attach *attach, struct attachment *attachment) 
                 .priority = attachment->priority);
 
     if (!attachment->program)
-        remove_stale(attach->interface, attachment->direction, 0, NULL, &(bool){false});
+        remove_stale(attach->interface, attachment->direction, 0, NULL);
     else if (attachment->attached && check_filter(attach, attachment) == 0)
         bpf_tc_detach(&hook, &options);
 }
 
-static void clsact_detached(struct attach *attach) {
-    if (attach->created_qdisc && netlink_has_filters(attach->interface) == 0)
-        delete_qdisc(attach->interface);
-    attach->created_qdisc = false;
-}
-
 void clsact_remove_stale(int interface) {
-    bool created = false;
-
     for (int direction = 0; direction < DIRECTIONS; direction++)
-        remove_stale(interface, direction, 0, NULL, &created);
-    if (created && netlink_has_filters(interface) == 0)
-        delete_qdisc(interface);
+        remove_stale(interface, direction, 0, NULL);
 }
 
 const struct attach_ops clsact_ops = {
@@ -214,5 +210,5 @@ const struct attach_ops clsact_ops = {
     .attach = clsact_attach,
     .check = clsact_check,
     .detach = clsact_detach,
-    .detached = clsact_detached,
+    .check_blocked = check_blocked,
 };

@@ -59,8 +59,9 @@ static int negative_errno(void) {
     return errno > 0 && errno < 4096 ? -errno : -EPROTO;
 }
 
-/* Sends a dump request on a new socket and passes each message of the reply to `callback`. */
-static int dump(int family, struct nlmsghdr *request, mnl_cb_t callback, void *context) {
+/* Sends a request on a new socket and passes each message of the reply to `callback`. */
+static int query(int family, struct nlmsghdr *request, unsigned flags, mnl_cb_t callback,
+                 void *context) {
     struct mnl_socket *socket = mnl_socket_open2(family, SOCK_CLOEXEC);
     char *buffer = malloc(DUMP_BUFFER_SIZE);
     int result = -ENOMEM;
@@ -71,7 +72,7 @@ static int dump(int family, struct nlmsghdr *request, mnl_cb_t callback, void *c
     }
     if (!buffer)
         goto out;
-    request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request->nlmsg_flags = NLM_F_REQUEST | flags;
     request->nlmsg_seq = 1;
     if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
         mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) {
@@ -92,6 +93,10 @@ out:
     if (socket)
         mnl_socket_close(socket);
     return result;
+}
+
+static int dump(int family, struct nlmsghdr *request, mnl_cb_t callback, void *context) {
+    return query(family, request, NLM_F_DUMP, callback, context);
 }
 
 /* The elements that a dump callback has parsed. */
@@ -264,42 +269,53 @@ int netlink_listeners(struct netlink_listener **out, unsigned *number) {
     return 0;
 }
 
-/* ---- filters of clsact ---- */
+/* ---- clsact ---- */
 
 /* By direction: ingress, egress. */
 static const __u32 parents[] = {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
                                 TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)};
 
-static struct nlmsghdr *filter_request(char buffer[REQUEST_BUFFER_SIZE], int interface,
-                                       __u32 parent) {
+static struct nlmsghdr *tc_request(char buffer[REQUEST_BUFFER_SIZE], int type, int interface,
+                                   __u32 parent) {
     struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-    struct tcmsg *filter = mnl_nlmsg_put_extra_header(request, sizeof(*filter));
+    struct tcmsg *info = mnl_nlmsg_put_extra_header(request, sizeof(*info));
 
-    request->nlmsg_type = RTM_GETTFILTER;
-    filter->tcm_family = AF_UNSPEC;
-    filter->tcm_ifindex = interface;
-    filter->tcm_parent = parent;
+    request->nlmsg_type = type;
+    info->tcm_family = AF_UNSPEC;
+    info->tcm_ifindex = interface;
+    info->tcm_parent = parent;
     return request;
 }
 
-static int note_filter(const struct nlmsghdr *message, void *context) {
-    (void)message;
-    *(int *)context = 1;
+/* The kernel's limit is IFNAMSIZ as well: struct Qdisc_ops in include/net/sch_generic.h. */
+static int parse_qdisc(const struct nlmsghdr *message, void *context) {
+    const struct nlattr *attribute;
+    char *kind = context;
+
+    if (message->nlmsg_type != RTM_NEWQDISC ||
+        mnl_nlmsg_get_payload_len(message) < sizeof(struct tcmsg))
+        return MNL_CB_OK;
+    mnl_attr_for_each(attribute, message, sizeof(struct tcmsg)) {
+        if (mnl_attr_get_type(attribute) == TCA_KIND &&
+            mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
+            snprintf(kind, IFNAMSIZ, "%s", mnl_attr_get_str(attribute));
+    }
     return MNL_CB_OK;
 }
 
-int netlink_has_filters(int interface) {
-    char buffer[REQUEST_BUFFER_SIZE];
-    int found = 0;
+int netlink_ingress_qdisc(int interface, char kind[IFNAMSIZ]) {
+    char buffer[REQUEST_BUFFER_SIZE], found[IFNAMSIZ] = "";
+    int error;
 
-    for (unsigned i = 0; i < 2 && !found; i++) {
-        int error =
-            dump(NETLINK_ROUTE, filter_request(buffer, interface, parents[i]), note_filter, &found);
-
-        if (error < 0)
-            return error;
-    }
-    return found;
+    /* TC_H_CLSACT is the same number. Without NLM_F_ECHO the reply goes to multicast groups only.
+     */
+    error = query(NETLINK_ROUTE, tc_request(buffer, RTM_GETQDISC, interface, TC_H_INGRESS),
+                  NLM_F_ACK | NLM_F_ECHO, parse_qdisc, found);
+    /* tc_get_qdisc() says -ENOENT as long as there never was one; then -EINVAL, or no kind. */
+    if (error < 0 && error != -ENOENT && error != -EINVAL)
+        return error;
+    strcpy(kind, found);
+    return 0;
 }
 
 /* The options of a filter of kind "bpf". */
@@ -347,7 +363,7 @@ static int parse_filter(const struct nlmsghdr *message, void *context) {
 int netlink_filters(int interface, bool egress, struct netlink_filter **filters, unsigned *number) {
     struct list list = {0};
     char buffer[REQUEST_BUFFER_SIZE];
-    struct nlmsghdr *request = filter_request(buffer, interface, parents[egress]);
+    struct nlmsghdr *request = tc_request(buffer, RTM_GETTFILTER, interface, parents[egress]);
     int error;
 
     mnl_attr_put_u32(request, TCA_CHAIN, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Queries of the kernel over netlink: links (rtnetlink), listening sockets (sock_diag), IPsec
- * (xfrm), filters of the clsact qdisc (rtnetlink).
+ * (xfrm), the clsact qdisc and its filters (rtnetlink).
  *
  * All functions return 0 or a negative errno unless stated otherwise; on failure outputs are
  * unchanged. They see the network namespace of the calling thread; a struct netlink that of the
@@ -65,10 +65,13 @@ int netlink_listeners(struct netlink_listener **listeners, unsigned *number);
  */
 bool netlink_has_ipsec(void);
 
-/* ---- filters of clsact ---- */
+/* ---- clsact ---- */
 
-/* 1 if the clsact qdisc of the interface has a filter in either direction; 0 if it has none. */
-int netlink_has_filters(int interface);
+/*
+ * The kind of the qdisc in the place that clsact takes: "clsact" or "ingress"; "" if there is none.
+ * -ENODEV: there is no such interface.
+ */
+int netlink_ingress_qdisc(int interface, char kind[IFNAMSIZ]);
 
 struct netlink_filter {
     unsigned priority, handle;

@@ -495,8 +495,24 @@ none_alive() {
 # clsact_of INTERFACE: the filters and qdiscs of clsact there
 clsact_of() {
     ip netns exec "$A" tc qdisc show dev "$1" 2>/dev/null | grep clsact
+    filters_of "$1"
+}
+filters_of() {
     ip netns exec "$A" tc filter show dev "$1" ingress 2>/dev/null
     ip netns exec "$A" tc filter show dev "$1" egress 2>/dev/null
+}
+
+# left_of INTERFACE: what a daemon left there that it shouldn't have: filters, and by tcx a qdisc.
+# By clsact the qdisc stays, and it is said if it is not there.
+left_of() {
+    local qdisc
+    qdisc=$(ip netns exec "$A" tc qdisc show dev "$1" 2>/dev/null | grep clsact)
+    [ $hook = tcx ] || qdisc=${qdisc:+expected}
+    case $hook/$qdisc in
+    clsact/) echo "the qdisc has gone" ;;
+    tcx/?*) echo "$qdisc" ;;
+    esac
+    filters_of "$1"
 }
 
 # start_witness NAME INTERFACE DIRECTION KIND VERDICT: another classifier in A

@@ -203,7 +203,7 @@ layer_system() {
 
 layer_clsact() {
     local test
-    for test in count coexist refuse hotplug many shared rows persist pins heal killed privileges; do
+    for test in count coexist qdisc refuse hotplug many shared rows persist pins heal killed privileges; do
         PB_HOOK=clsact run_tap "clsact-$test" "$tests/system/$test.sh"
     done
 }

@@ -200,7 +200,7 @@ live() {
     [ "$2" = KILL ] && return
     # shellcheck disable=SC2086
     wait_for 60 none_alive $ids
-    is "$?/$(in_a "$PB_TOOLS/hooks")$(clsact_of a0)" "0/" "$name: its end leaves nothing"
+    is "$?/$(in_a "$PB_TOOLS/hooks")$(filters_of a0)" "0/" "$name: its end leaves nothing"
 }
 
 make_namespaces

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <time.h>
 
 #include "netlink.h"
@@ -52,7 +53,9 @@ ssize_t mnl_socket_sendto(const struct mnl_socket *nl, const void *request, size
 
     (void)nl;
     must(size >= sizeof(*message) && message->nlmsg_len == size);
-    must(message->nlmsg_flags == (NLM_F_REQUEST | NLM_F_DUMP));
+    must(message->nlmsg_flags ==
+         (NLM_F_REQUEST |
+          (message->nlmsg_type == RTM_GETQDISC ? NLM_F_ACK | NLM_F_ECHO : NLM_F_DUMP)));
     requests++;
     return (ssize_t)size;
 }
@@ -168,6 +171,16 @@ static void filters(void) {
     }
 }
 
+static void qdisc(void) {
+    char kind[IFNAMSIZ];
+
+    memset(kind, 'x', sizeof(kind));
+    if (netlink_ingress_qdisc(1, kind) == 0)
+        must(memchr(kind, 0, sizeof(kind)));
+    else
+        must(kind[0] == 'x');
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     unsigned request;
 
@@ -185,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         listeners();
         break;
     case 2:
-        must(netlink_has_filters(1) <= 1);
+        qdisc();
         break;
     case 5:
         filters();

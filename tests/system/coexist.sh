@@ -147,7 +147,7 @@ stop_collectd
 is "$?" 0 "it ends well too"
 # shellcheck disable=SC2086
 wait_for 60 none_alive $ids
-is "$?/$(clsact_of a6)/$(clsact_of a7)" "0//" "and nothing of either is left"
+is "$?/$(left_of a6)/$(left_of a7)" "0//" "and nothing of either is left"
 
 # ---- what others had is as it was ----
 

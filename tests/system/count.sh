@@ -58,7 +58,7 @@ is "$?" 0 "SIGTERM ends collectd with status 0"
 # shellcheck disable=SC2086
 wait_for 60 none_alive $ids
 ok $? "no program is left"
-is "$(clsact_of a0)" "" "no filter and no qdisc is left"
+is "$(left_of a0)" "" "no filter is left"
 is "$(logged "tc_portbytes plugin: a0: counting.")" 1 "one line says what is counted"
 
 # ---- StandardTypes: the same by the types that every collectd knows ----

@@ -185,7 +185,7 @@ in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 109 100 >/dev/null
 sleep 1.5 # more than an interval
 stop_collectd
 is $? 0 "it jumps back by an hour: collectd ends well"
-is "$(clsact_of a0)" "" "nothing is left"
+is "$(left_of a0)" "" "nothing is left"
 
 # ---- intervals ----
 

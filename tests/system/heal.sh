@@ -197,5 +197,5 @@ stop_collectd
 is "$?" 0 "it ends well"
 # shellcheck disable=SC2086
 wait_for 60 none_alive $ids
-is "$?/$(in_a "$PB_TOOLS/hooks")$(clsact_of a1)$(clsact_of a3)" "0/" "and takes all of it away"
+is "$?/$(in_a "$PB_TOOLS/hooks")$(left_of a1)$(left_of a3)" "0/" "and takes all of it away"
 finish

@@ -367,8 +367,8 @@ stop_collectd
 is "$?" 0 "SIGTERM during a burst ends collectd with status 0"
 echo "# it took $(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }') s"
 is "$(in_a "$PB_TOOLS/hooks")" "" "and nothing is left attached"
-is "$(for i in 0 1 $((burst / 4)); do clsact_of a$i; clsact_of w$i; done 2>/dev/null)" "" \
-    "no filter, no qdisc"
+is "$(for i in 0 1 $((burst / 4)); do filters_of a$i; filters_of w$i; done 2>/dev/null)" "" \
+    "no filter"
 is "$(unexpected)" "" "it made no error line"
 all_gone w 1 $((burst / 4))
 
@@ -396,8 +396,8 @@ killed() {
     write_config 'MinBytes 0' 'Interface "a1"'
     start_collectd || return 1
     is "$(hooked)" a1 "the next start has removed them where it does not count"
-    is "$(clsact_of a0)$(clsact_of a3)" "" "and their qdisc"
-    is "$(clsact_of a2 | grep -c witness)" 1 "but nothing of somebody else's"
+    is "$(left_of a0)$(left_of a3)" "" "but not their qdisc"
+    is "$(clsact_of a2 | grep -c witness)" 1 "and nothing of somebody else's"
     is "$(clsact_of a1 | grep -c tc_portbytes)" 2 "where it does, there is one filter a direction"
     in_b "$PB_TOOLS/blast" b1 4 udp 40000 1001 101 100 >/dev/null
     in_b "$PB_TOOLS/blast" b2 4 udp 40000 1001 211 100 >/dev/null
@@ -408,8 +408,8 @@ killed() {
     is "$(unexpected)" "" "there was no error line"
     is "$(stop_witness other)" "packets 211 attached yes" "somebody else's filter saw its packets"
     stop_collectd
-    is "$?/$(clsact_of a1)" "0/" "it ends well and takes all of it away"
-    ip netns exec "$A" tc qdisc del dev a2 clsact
+    is "$?/$(left_of a1)" "0/" "it ends well and takes all of it away"
+    for n in 0 1 2 3; do ip netns exec "$A" tc qdisc del dev a$n clsact; done
 }
 [ $hook = clsact ] || killed tcx
 killed clsact
@@ -445,5 +445,5 @@ done
 is "$(falls)" 0 "no series ever fell"
 is "$(unexpected | grep -vF "$text")" "" "nothing else was said"
 stop_collectd
-is "$?/$(in_a "$PB_TOOLS/hooks")$(clsact_of a1)" "0/" "it ends well and takes all of it away"
+is "$?/$(in_a "$PB_TOOLS/hooks")$(left_of a1)" "0/" "it ends well and takes all of it away"
 finish

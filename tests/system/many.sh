@@ -182,7 +182,7 @@ ok $? "no program is left"
 wait_for 60 no_map "$ours"
 ok $? "nor a map, of $(wc -l <<<"$ours")"
 is "$(in_a "$PB_TOOLS/hooks")" "" "nothing is attached"
-is "$(clsact_of a0)$(clsact_of a$((many - 1)))" "" "no filter, no qdisc"
+is "$(left_of a0)$(left_of a$((many - 1)))" "" "no filter; by clsact the qdisc stays"
 
 # ---- a hard limit that is too low for all ----
 

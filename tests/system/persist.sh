@@ -255,7 +255,7 @@ is "$(hooked)" "" "and a stop detaches"
 # shellcheck disable=SC2086
 wait_for 60 none_alive $ours
 ok $? "no program is left"
-is "$(clsact_of a0)" "" "nor a qdisc of ours"
+is "$(left_of a0)" "" "nor a filter"
 
 # ---- no bpffs ----
 

@@ -58,7 +58,7 @@ enough() {
     is $? 0 "$1: it ends well"
     # shellcheck disable=SC2086
     wait_for 60 none_alive $ids
-    is "$?$(clsact_of a0)$(clsact_of a1)" 0 "$1: nothing is left"
+    is "$?$(left_of a0)$(left_of a1)" 0 "$1: nothing is left"
     ip -n "$A" link del a1
 }
 
@@ -81,7 +81,7 @@ said_once() {
     kill -0 "$collectd" && [ "$(logged "read-function of plugin")" -eq 0 ]
     ok $? "$2: collectd goes on, without this read"
     stop_collectd
-    [ -z "$(clsact_of a0)" ]
+    [ -z "$(filters_of a0)" ]
     ok $? "$2: nothing is left"
 }
 

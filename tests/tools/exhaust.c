@@ -515,6 +515,20 @@ static void recover(struct monitor *monitor) {
     }
 }
 
+/* By clsact. When in doubt, yes. */
+static bool has_filters(int interface) {
+    bool found = false;
+
+    for (int egress = 0; egress < 2; egress++) {
+        struct netlink_filter *filters = NULL;
+        unsigned number = 0;
+
+        found |= netlink_filters(interface, egress, &filters, &number) || number;
+        free(filters);
+    }
+    return found;
+}
+
 static void live(void) {
     struct monitor *const untouched = (struct monitor *)&plan, *monitor = untouched;
     struct settings settings;
@@ -587,7 +601,7 @@ static void live(void) {
     }
     if (!plan.helpless)
         for (int i = 0; i < 2; i++)
-            report->filters |= netlink_has_filters((int)if_nametoindex(interfaces[i])) != 0;
+            report->filters |= has_filters((int)if_nametoindex(interfaces[i]));
     report->ended = true;
 }
 

@@ -7,6 +7,7 @@
  *     PB_FAULT_CLOCK=FILE           CLOCK_REALTIME is off by as many seconds as FILE says now;
  *                                   no other clock is touched, and never the machine's
  *     PB_FAULT_EVENTS=BYTES         the receive buffer of netlink sockets that listen to groups
+ *     PB_FAULT_DESTROY=FILE         libbpf deletes no qdisc before there is FILE
  *     PB_FAULT_CALLS=FILE           nothing fails; FILE, of a page or more, has by command how
  *                                   often bpf() was called, 64 bits each
  */
@@ -87,6 +88,21 @@ long syscall(long number, ...) {
     }
     return next_syscall(number, arguments[0], arguments[1], arguments[2], arguments[3],
                         arguments[4], arguments[5]);
+}
+
+struct bpf_tc_hook;
+int bpf_tc_hook_destroy(struct bpf_tc_hook *hook);
+
+int bpf_tc_hook_destroy(struct bpf_tc_hook *hook) {
+    const struct timespec pause = {.tv_nsec = 10000000};
+    const char *file = getenv("PB_FAULT_DESTROY");
+    int (*next)(struct bpf_tc_hook *);
+
+    while (file && access(file, F_OK))
+        nanosleep(&pause, NULL);
+    /* The plugin's libraries are its own: RTLD_NEXT does not find them. */
+    *(void **)&next = dlsym(dlopen("libbpf.so.1", RTLD_LAZY), "bpf_tc_hook_destroy");
+    return next(hook);
 }
 
 static time_t offset(void) {

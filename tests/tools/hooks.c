@@ -54,10 +54,11 @@ static bool name_of(__u32 id, char name[BPF_OBJ_NAME_LEN]) {
     return known;
 }
 
-static bool is_ours(__u32 id) {
+/* A qdisc of kind ingress shows its filters in both directions. */
+static bool is_ours(__u32 id, int direction) {
     char name[BPF_OBJ_NAME_LEN];
 
-    return name_of(id, name) && !strncmp(name, "tc_portbytes", strlen("tc_portbytes"));
+    return name_of(id, name) && !strcmp(name, direction ? "tc_portbytes_eg" : "tc_portbytes_in");
 }
 
 /* The id of our program there by tcx; 0: none. */
@@ -67,7 +68,7 @@ static __u32 by_tcx(int interface, int direction) {
     if (bpf_prog_query(interface, ATTACH_TCX_INGRESS + direction, 0, NULL, ids, &number))
         return 0;
     for (__u32 i = 0; i < number; i++)
-        if (is_ours(ids[i]))
+        if (is_ours(ids[i], direction))
             return ids[i];
     return 0;
 }
@@ -80,7 +81,7 @@ static bool has(int interface, int direction) {
     for (__u32 n = 0; n < FILTER_HANDLES; n++) {
         LIBBPF_OPTS(bpf_tc_opts, filter, .handle = FILTER_HANDLE + n, .priority = FILTER_PRIORITY);
 
-        if (bpf_tc_query(&hook, &filter) == 0 && is_ours(filter.prog_id))
+        if (bpf_tc_query(&hook, &filter) == 0 && is_ours(filter.prog_id, direction))
             return true;
     }
     return false;
