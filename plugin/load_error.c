@@ -4,8 +4,10 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -17,6 +19,9 @@
 /* BPF compare-and-swap needs Linux 5.12 (5ffa25502b5a). */
 #define KERNEL_MAJOR 5
 #define KERNEL_MINOR 12
+
+/* The inode number of the initial user namespace: PROC_USER_INIT_INO in include/linux/proc_ns.h. */
+#define INITIAL_USER_NAMESPACE 0xEFFFFFFDu
 
 /* linux/capability.h of Linux 5.8 and later. */
 #define CAPABILITY_PERFMON 38
@@ -57,10 +62,26 @@ static const char *missing_capabilities(char text[64]) {
     return text;
 }
 
+/* There root has all capabilities, which mean nothing to bpf(). */
+static bool is_in_user_namespace(void) {
+    struct stat namespace;
+
+    return stat("/proc/self/ns/user", &namespace) == 0 &&
+           namespace.st_ino != INITIAL_USER_NAMESPACE;
+}
+
 int explain_load_error(int error, char reason[LOAD_ERROR_SIZE]) {
     char text[64];
     const char *missing = missing_capabilities(text);
 
+    if ((error == -EPERM || *missing) && is_in_user_namespace()) {
+        log_capture_discard();
+        snprintf(reason, LOAD_ERROR_SIZE,
+                 "the kernel refused the classifier because collectd runs in a user namespace (an "
+                 "unprivileged container), where no capability permits bpf(); run it on the host, "
+                 "or in a container without one that has CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.");
+        return -EPERM;
+    }
     if (*missing) {
         log_capture_discard(); /* the verifier's text would mislead */
         snprintf(reason, LOAD_ERROR_SIZE,

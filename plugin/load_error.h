@@ -15,8 +15,8 @@ int check_kernel(char reason[LOAD_ERROR_SIZE]);
 
 /*
  * The sentence for an error of loading, negative errno or libbpf's. Returns -EPERM if capabilities
- * are missing, whatever the kernel said, else `error`. In the first case what libbpf said is
- * discarded, see log_capture_discard.
+ * are missing, whatever the kernel said, or if -EPERM is a user namespace's; else `error`. In the
+ * first two cases what libbpf said is discarded, see log_capture_discard.
  */
 int explain_load_error(int error, char reason[LOAD_ERROR_SIZE]);
 

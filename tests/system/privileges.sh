@@ -92,6 +92,20 @@ lacks() {
     said_once "collectd lacks $2; run it as root or give it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN" "$1"
 }
 
+# A user namespace gives all capabilities, none of which permits bpf(): as in a container that an
+# unprivileged user runs. As lacks, where command makes one.
+own=(unshare --user --map-root-user)
+in_user_namespace() {
+    local wanted="because collectd runs in a user namespace (an unprivileged container), where no capability permits bpf(); run it on the host, or in a container without one"
+    if ! "${command[@]}" true 2>/dev/null; then
+        skip "no user namespace can be made here" "$1"
+        return
+    fi
+    write_config
+    start_collectd "${command[@]}"
+    said_once "$wanted" "$1"
+}
+
 # Whether it is 0, 1 or 2: only those without CAP_BPF are asked. A guest may be changed.
 disabled=/proc/sys/kernel/unprivileged_bpf_disabled
 values=$(cat $disabled 2>/dev/null || echo none)
@@ -100,6 +114,11 @@ for value in $values; do
     [ -z "${PB_KERNEL:-}" ] || [ "$value" = none ] || echo "$value" >$disabled
     as stranger perfmon net_admin
     lacks "without CAP_BPF (unprivileged_bpf_disabled is $value)" "CAP_BPF"
+    command=("${own[@]}")
+    in_user_namespace "root of a user namespace made by root (unprivileged_bpf_disabled is $value)"
+    as stranger
+    command+=("${own[@]}")
+    in_user_namespace "root of a user namespace made by nobody (unprivileged_bpf_disabled is $value)"
 done
 as stranger bpf net_admin
 lacks "without CAP_PERFMON" "CAP_PERFMON"
@@ -107,6 +126,9 @@ as stranger bpf perfmon
 lacks "without CAP_NET_ADMIN" "CAP_NET_ADMIN"
 as root
 lacks "root with an empty bounding set, as upstream's unit has it" "CAP_BPF CAP_PERFMON CAP_NET_ADMIN"
+# There they don't matter.
+command=("${own[@]}" setpriv --bounding-set=-all --inh-caps=-all)
+in_user_namespace "a user namespace, and an empty bounding set"
 
 # A security module, a seccomp filter and lockdown answer all alike; so does this.
 as stranger "${needed[@]}"
