@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alive.h"
 #include "cleanup.h"
 #include "descriptors.h"
 #include "pins.h"
@@ -110,9 +111,10 @@ static int take_over(const struct attach *attach, struct attachment *attachment)
 
 static int tcx_attach(struct attach *attach, struct attachment *attachment) {
     LIBBPF_OPTS(bpf_link_create_opts, options, .flags = FLAG_BEFORE);
-    int error = attach->pins ? take_over(attach, attachment) : -ENOENT;
-    int link;
+    int error, link;
 
+    alive_begin(attachment->program); /* without it others only give a warning about us */
+    error = attach->pins ? take_over(attach, attachment) : -ENOENT;
     if (error != -ENOENT)
         return error;
     link = descriptor_keep(
@@ -130,15 +132,22 @@ static int tcx_attach(struct attach *attach, struct attachment *attachment) {
     return error;
 }
 
-/* Whether the program is a classifier of this plugin, of whichever daemon. */
-static bool is_classifier(__u32 id) {
-    /* Needs CAP_SYS_ADMIN; without it the answer is no. */
+/* By its name, which needs CAP_SYS_ADMIN; without it the answer is no. */
+static bool has_our_name(__u32 id) {
     CLEANUP_CLOSE int program = bpf_prog_get_fd_by_id(id);
     struct bpf_prog_info info = {0};
     __u32 length = sizeof(info);
 
     return program >= 0 && bpf_obj_get_info_by_fd(program, &info, &length) == 0 &&
            (!strcmp(info.name, "tc_portbytes_in") || !strcmp(info.name, "tc_portbytes_eg"));
+}
+
+/*
+ * Whether the program is a classifier of this plugin, of whichever daemon. What one left pinned
+ * when it ended, and what version 0.1.0 attaches, is known by its name only.
+ */
+static bool is_classifier(__u32 id) {
+    return alive_is(id) || has_our_name(id);
 }
 
 static int tcx_check(struct attach *attach, const struct attachment *attachment, bool *preempted) {

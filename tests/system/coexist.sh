@@ -149,6 +149,46 @@ is "$?" 0 "it ends well too"
 wait_for 60 none_alive $ids
 is "$?/$(left_of a6)/$(left_of a7)" "0//" "and nothing of either is left"
 
+# ---- two daemons that are not root ----
+
+# Whose a program is the kernel tells only who has CAP_SYS_ADMIN.
+front_text="another program now runs before ours on"
+three="-all,+bpf,+perfmon,+net_admin"
+few=(setpriv "${unprivileged[@]}" "--inh-caps=$three" "--ambient-caps=$three")
+lend_work
+chown "$stranger:root" "$work/second"
+if "${few[@]}" true 2>/dev/null; then
+    rm -rf "$work"/{,second/}csv
+    write_config 'MinBytes 0'
+    start_collectd "${few[@]}"
+    ok $? "with three capabilities: a collectd starts"
+    first=$collectd
+    second write_config 'MinBytes 0'
+    second start_collectd "${few[@]}"
+    ok $? "and a second one"
+    other=$collectd
+    in_b "$PB_TOOLS/blast" b6 4 udp 40000 53 313 100 >/dev/null
+    wait_for 60 in_both a6 "31300 313 0 0"
+    ok $? "both count every packet once"
+    reads 2
+    is "$(logged "$front_text")$(second logged "$front_text")" 00 "neither takes the other for a stranger"
+    if [ $hook = tcx ]; then kind=tcx-first; else kind=clsact:1:0x4d; fi
+    start_witness front a6 ingress $kind -1
+    wait_for 60 has_logged "a6: $front_text ingress;"
+    ok $? "somebody else comes in front of them: the first one says so"
+    wait_for 60 second has_logged "a6: $front_text ingress;"
+    ok $? "the second one, too"
+    is "$(logged "$front_text")$(second logged "$front_text")" 11 "once, of that one only"
+    is "$(stop_witness front)" "packets 0 attached yes" "it is still attached"
+    for collectd in $first $other; do
+        stop_collectd
+        is $? 0 "it ends well"
+    done
+    is "$(in_a "$PB_TOOLS/hooks")$(left_of a6)" "" "nothing is left"
+else
+    skip "no setpriv here that knows these capabilities" "two daemons with three capabilities"
+fi
+
 # ---- what others had is as it was ----
 
 # The second of two that answer OK at one hook does not see what the first one ended.
