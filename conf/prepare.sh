@@ -28,9 +28,11 @@ die() {
     exit 1
 }
 
+libbpf_needed=1.0 # as in configure.ac
+
 # What is needed: Debian's name, Fedora's, how one sees that it is there.
 needs() {
-    cat <<'END'
+    cat <<END
 gcc                    gcc                      command gcc
 libc6-dev              glibc-devel              compiles
 make                   make                     command make
@@ -40,7 +42,7 @@ libtool                libtool                  command libtoolize
 pkg-config             pkgconf-pkg-config       command pkg-config
 clang                  clang                    find_clang
 bpftool                bpftool                  find_bpftool
-libbpf-dev             libbpf-devel             library libbpf
+libbpf-dev             libbpf-devel             library libbpf >= $libbpf_needed
 libelf-dev             elfutils-libelf-devel    library libelf
 libmnl-dev             libmnl-devel             library libmnl
 libcollectdclient-dev  libcollectdclient-devel  library libcollectdclient
@@ -51,7 +53,7 @@ END
 
 compiles() { gcc -E -x c - <<<'#include <stdio.h>'; }
 loads() { ldconfig -p | grep -F "$1"; } # collectd's only library, which unpacking doesn't bring
-library() { pkg-config --exists "$1"; }
+library() { pkg-config --exists "$*"; }
 
 # The names configure looks for.
 find_clang() {
@@ -134,9 +136,37 @@ missing_needs() {
     done < <(needs)
 }
 
+# What the release lacks is said before anything is installed in vain.
+check_release() {
+    local package version
+
+    for package in $(missing_collectd); do
+        is_known "$package" ||
+            die "apt knows no package $package; install collectd and its headers by hand."
+    done
+    if ! library libbpf ">= $libbpf_needed" && is_known libbpf-dev; then
+        version=$(candidate libbpf-dev)
+        dpkg --compare-versions "$version" ge "$libbpf_needed" || refuse_libbpf "${version%-*}"
+    fi
+}
+
+# is_available, perhaps after an update, for which one has to be root.
+is_known() {
+    is_available "$1" || { [ "$(id -u)" -eq 0 ] && update_lists && is_available "$1"; }
+}
+
+# The version that apt would install, without its epoch.
+candidate() { apt-cache policy "$1" | sed -n 's/^ *Candidate: \([0-9]*:\)\{0,1\}//p'; }
+
+refuse_libbpf() {
+    die "libbpf is $1 here, which is too old; take a release that has $libbpf_needed or later, as" \
+        "Debian 12 and Ubuntu 24.04, or make a later libbpf known to pkg-config (PKG_CONFIG_PATH)."
+}
+
 provide_packages_debian() {
     local missing=() package bpftool_packages
 
+    check_release
     for package in $(missing_needs 1); do
         # Without root there is no update to learn its name by.
         if [ "$package" = bpftool ] && [ "$(id -u)" -eq 0 ]; then
@@ -162,6 +192,8 @@ provide_packages_debian() {
 provide_packages_elsewhere() {
     local missing
 
+    ! library libbpf || library libbpf ">= $libbpf_needed" ||
+        refuse_libbpf "$(pkg-config --modversion libbpf)"
     missing=$(missing_needs 1 | xargs)
     [ -z "$missing" ] ||
         die "there is no apt-get here, so please install: $missing (names on Fedora:" \
@@ -171,6 +203,12 @@ provide_packages_elsewhere() {
 
 # ---- collectd ----
 
+# Those of its packages that are to be unpacked.
+missing_collectd() {
+    { is_installed collectd-core && is_installed collectd-dev; } ||
+        [ -e "$dir/collectd/complete" ] || echo collectd-core collectd-dev
+}
+
 # The packages are only unpacked: installing them would start the daemon, and
 # collectd-dev, of which we want the headers, asks for collectd-core.
 unpack_collectd() {
@@ -179,13 +217,6 @@ unpack_collectd() {
     [ ! -e "$to/complete" ] || return 0
     rm -rf "$to" "$dir/packages"
     mkdir "$to" "$dir/packages"
-    for package in collectd-core collectd-dev; do
-        if ! is_available "$package"; then
-            [ "$(id -u)" -eq 0 ] && update_lists
-            is_available "$package" ||
-                die "apt knows no package $package; install collectd and its headers by hand."
-        fi
-    done
     say "unpacking collectd-core and collectd-dev in $to (they are not installed)"
     download_collectd || { update_lists && download_collectd; } ||
         die "downloading collectd failed: $error."
