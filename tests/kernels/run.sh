@@ -36,7 +36,7 @@ compilers=(bookworm:14 trixie:19)
 # What takes minutes runs on one kernel of each way to attach.
 declare -A scripts=(
     [5.10]='kernels/devices.sh kernels/refusal.sh'
-    [6.1]="$scripts_default system/{hotplug,persist,pins,heal,killed,privileges}.sh"
+    [6.1]="$scripts_default system/{hotplug,persist,pins,heal,killed,privileges,qdisc}.sh"
     [7.3]="$scripts_default system/{default,scan}.sh"
 )
 # Plugins of collectd taken along. The first line is a must, of the rest those
