@@ -26,6 +26,9 @@ struct attacher {
     __u64 memory_each;     /* bytes of kernel memory for an interface's counters and state */
     __u64 memory_max;      /* for those of all interfaces */
 
+    struct default_rule default_rule; /* which is asked without Interface lines */
+    bool by_route; /* by it the default route matters, whose changes make no event */
+
     struct log_limit list_failure;
     enum shortage shortage; /* that was reported */
     __u64 shortage_until;   /* monotonic ns: nothing new is attached before then */

@@ -64,7 +64,8 @@ int instance_open(struct instance **out, const struct interface_env *env,
 
     if (instance) {
         instance->index = link->index;
-        instance->l2_len = policy_l2_len(link->type);
+        instance->type = link->type;
+        instance->l2_len = policy_l2_len(link);
         instance->pins = env->pins;
         pins.fingerprint = fingerprint(env, instance, link->name);
         error = counters_open(&instance->counters, env->classifier, link->index,

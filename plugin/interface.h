@@ -47,7 +47,8 @@ struct instance {
     struct attach *attach; /* NULL: not attached */
     bool counting;         /* it was ever attached */
     int index;
-    __u32 l2_len;
+    unsigned short type; /* ARPHRD_..., when it was opened */
+    __u32 l2_len;        /* by that, see policy.h */
     const struct pins *pins;
 };
 

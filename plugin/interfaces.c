@@ -12,9 +12,6 @@
 #include "log.h"
 #include "snapshot.h"
 
-/* Removed interfaces that are remembered; of more, the one removed longest ago is forgotten. */
-#define REMOVED_MAX 256
-
 /* ---- what the kernel says ---- */
 
 static struct port_range find_ephemeral(const struct settings *settings) {
@@ -180,26 +177,27 @@ unsigned interfaces_number(const struct interfaces *interfaces) {
     return number;
 }
 
-/* The interface that was removed longest ago, if there are more than are remembered. */
-static struct interface **find_surplus(struct interfaces *interfaces) {
-    struct interface **oldest = NULL;
-    unsigned number = 0;
-
-    for (struct interface **i = &interfaces->first; *i; i = &(*i)->next) {
-        if ((*i)->instance || !(*i)->removed_at || (*i)->final_reports)
-            continue;
-        number++;
-        if (!oldest || (*i)->removed_at < (*oldest)->removed_at)
-            oldest = i;
-    }
-    return number > REMOVED_MAX ? oldest : NULL;
+static bool has_link(const struct links *links, const char *name) {
+    for (unsigned n = 0; n < links->number; n++)
+        if (!strcmp(links->link[n].name, name))
+            return true;
+    return false;
 }
 
-static void forget_surplus(struct interfaces *interfaces) {
-    struct interface **place, *interface;
+/* One that has a link can't be attached: when to try again, and to say so, is remembered. */
+static bool is_forgettable(const struct interface *interface, const struct links *links) {
+    return !interface->instance && interface->removed_at && !interface->final_reports &&
+           ledger_is_zero(interface->ledger) && !has_link(links, interface->name);
+}
 
-    while ((place = find_surplus(interfaces))) {
-        interface = *place;
+void interfaces_forget(struct interfaces *interfaces, const struct links *links) {
+    struct interface **place = &interfaces->first, *interface;
+
+    while ((interface = *place)) {
+        if (!is_forgettable(interface, links)) {
+            place = &interface->next;
+            continue;
+        }
         *place = interface->next;
         if (interfaces->next_check == interface)
             interfaces->next_check = interface->next;
@@ -229,8 +227,7 @@ unsigned interfaces_pending(const struct interfaces *interfaces, const struct li
         const struct netlink_link *link = &links->link[n];
         const struct interface *interface;
 
-        if (link->attached || !(link->flags & IFF_UP) ||
-            !policy_wants(interfaces->env.settings, link))
+        if (link->attached || !(link->flags & IFF_UP) || !link->wanted)
             continue;
         interface = interfaces_find(interfaces, link->name);
         if (!interface || interface_may_attach(interface, link->index, now))
@@ -241,13 +238,11 @@ unsigned interfaces_pending(const struct interfaces *interfaces, const struct li
     return number;
 }
 
-/* Whether the instance can go on counting. */
-static bool is_valid(const struct interfaces *interfaces, const struct instance *instance,
-                     const struct links *links) {
-    const struct netlink_link *link =
-        policy_find_wanted(interfaces->env.settings, links, instance->index);
+/* Whether the instance can go on counting: a link of another type is another link. */
+static bool is_valid(const struct instance *instance, const struct links *links) {
+    const struct netlink_link *link = links_find_wanted(links, instance->index);
 
-    return link && policy_l2_len(link->type) == instance->l2_len;
+    return link && link->type == instance->type && policy_l2_len(link) == instance->l2_len;
 }
 
 unsigned interfaces_detach(struct interfaces *interfaces, const struct links *links,
@@ -255,7 +250,7 @@ unsigned interfaces_detach(struct interfaces *interfaces, const struct links *li
     unsigned number = 0;
 
     for (struct interface *i = interfaces->first; i; i = i->next)
-        if (i->instance && !is_valid(interfaces, i->instance, links))
+        if (i->instance && !is_valid(i->instance, links))
             detached[number++] = interface_detach(i);
     return number;
 }
@@ -274,8 +269,10 @@ void interfaces_end(struct interfaces *interfaces, bool gone) {
         if (!i->instance || !i->removed_at)
             continue;
         if (gone && i->instance->counting)
-            pb_log(LOG_INFO, "%s: stopped counting (interface removed or no longer selected).",
-                   i->name);
+            pb_log(
+                LOG_INFO,
+                "%s: stopped counting (interface removed, of another type, or no longer selected).",
+                i->name);
         interface_end(i, &interfaces->env);
     }
 }
@@ -378,5 +375,4 @@ void interfaces_read(struct interfaces *interfaces, __u64 interval, interface_re
     /* After the reports: a series that ends has reported all that it counted. */
     slots_end_surplus(slots, end_everywhere, interfaces);
     slots_pick_victims(slots);
-    forget_surplus(interfaces);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All interfaces by name, and one read of all of them. An interface is remembered after it was
- * removed, so that its series continue when it returns.
+ * All interfaces by name, and one read of all of them. An interface that counted anything is
+ * remembered after it was removed, so that its series continue when it returns.
  *
  * One thread at a time. Errors are negative errno.
  */
@@ -67,6 +67,12 @@ void interfaces_end(struct interfaces *interfaces, bool gone);
  */
 unsigned interfaces_rename(struct interfaces *interfaces, const struct links *links,
                            struct instance **ended);
+
+/*
+ * Forgets removed interfaces that never counted anything, and whose names no link has: a host may
+ * make thousands of such. The totals of all others are kept.
+ */
+void interfaces_forget(struct interfaces *interfaces, const struct links *links);
 
 /*
  * Reads every interface and reports every series. interval: nanoseconds between reads. May wait

@@ -310,3 +310,13 @@ void ledger_suspend(struct ledger *ledger) {
     for (__u32 i = 0; i < ledger->ports_number; i++)
         end_series(&ledger->ports[i]);
 }
+
+bool ledger_is_zero(const struct ledger *ledger) {
+    for (__u32 i = 0; i < ledger->ports_number; i++) {
+        const struct series *series = &ledger->ports[i];
+
+        if (!is_zero(&series->total) || !is_zero(&series->deferred) || !is_zero(&series->pending))
+            return false;
+    }
+    return !ledger->fixed_number;
+}

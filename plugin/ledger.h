@@ -90,6 +90,9 @@ int ledger_restore(struct ledger *ledger, const void *from);
 typedef void ledger_report_fn(void *context, const char *instance, const struct pb_counters *total);
 void ledger_report(struct ledger *ledger, ledger_report_fn *report, void *context);
 
+/* Whether no series has counted anything, so that nothing is lost with the ledger. */
+bool ledger_is_zero(const struct ledger *ledger);
+
 /* The interface is gone: all series become inactive. They keep their totals for its return. */
 void ledger_suspend(struct ledger *ledger);
 

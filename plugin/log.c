@@ -3,6 +3,8 @@
 
 #include <collectd/core/daemon/plugin.h>
 
+#include <ctype.h>
+
 #include "log.h"
 
 void pb_log(int priority, const char *format, ...) {
@@ -12,5 +14,9 @@ void pb_log(int priority, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
+    /* The name of an interface may have any of them. */
+    for (char *c = line; *c; c++)
+        if (iscntrl((unsigned char)*c))
+            *c = '?';
     plugin_log(priority, "tc_portbytes plugin: %s", line);
 }

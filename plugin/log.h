@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where the modules say something to the operator. Implemented by whoever links
- * them: the plugin (collectd's log), the tests (captured). One call, one line.
+ * them: the plugin (collectd's log), the tests (captured). One call, one line;
+ * control characters may be replaced.
  * Priorities are syslog's (LOG_ERR ... LOG_DEBUG), which are collectd's too.
  * Safe from any thread.
  */

@@ -2,7 +2,6 @@
 #include "monitor.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +58,7 @@ static void *link_thread(void *argument) {
     for (;;) {
         struct progress progress = {0};
         __u64 began;
+        bool retries;
         int error;
 
         attacher_wait(&monitor->attacher, timeout);
@@ -66,8 +66,9 @@ static void *link_thread(void *argument) {
         if (attacher_is_stopped(&monitor->attacher, 0))
             return NULL;
         error = reconcile(&monitor->attacher, &progress);
-        timeout = progress.left ? 0 : error || progress.later ? retry : -1;
-        if (monitor->incomplete && timeout == -1)
+        retries = error || progress.later;
+        timeout = progress.left ? 0 : retries || monitor->attacher.by_route ? retry : -1;
+        if (monitor->incomplete && !progress.left && !retries)
             report_complete(monitor);
         /* Others get the rtnl lock for as long, but what interrupted it doesn't wait. */
         if (attacher_is_stopped(&monitor->attacher, progress.left ? 0 : attacher_pause(began)))
@@ -78,23 +79,27 @@ static void *link_thread(void *argument) {
 /* ---- starting and stopping ---- */
 
 /* Warns once of the configured names that are not there. */
-static void warn_absent(const struct monitor *monitor) {
+static void warn_absent(const struct monitor *monitor, const struct links *links) {
     const char *name;
 
     for (unsigned n = 0; (name = selection_name(monitor->settings->interfaces, n)); n++)
-        if (!if_nametoindex(name))
+        if (!links_have_name(links, name))
             pb_log(LOG_WARNING, "%s: interface not found; will attach when it appears.", name);
 }
 
-struct wanted {
-    const struct settings *settings;
-    const struct links *links;
-};
+static void report_left_out(const struct monitor *monitor, const struct links *links) {
+    char text[800]; /* a line of the log has 1,024 */
 
-static bool is_wanted(void *context, int interface) {
-    const struct wanted *wanted = context;
+    if (!selection_is_empty(monitor->settings->interfaces))
+        return;
+    default_rule_describe(links, text, sizeof(text));
+    if (text[0])
+        pb_log(LOG_INFO, "not counted by default: %s. Interface \"/./\" counts every interface.",
+               text);
+}
 
-    return policy_find_wanted(wanted->settings, wanted->links, interface) != NULL;
+static bool is_wanted(void *links, int interface) {
+    return links_find_wanted(links, interface) != NULL;
 }
 
 /* Opens the pins if they are wanted, and removes what an earlier daemon pinned if not. */
@@ -110,15 +115,13 @@ static int open_pins(struct monitor *monitor) {
 }
 
 /* Removes what killed daemons left where nothing is to be resumed. */
-static void remove_leftovers(struct monitor *monitor, const struct links *links) {
-    struct wanted wanted = {.settings = monitor->settings, .links = links};
-
+static void remove_leftovers(struct monitor *monitor, struct links *links) {
     /* With pins a filter that is wanted is taken over while it counts. */
     for (unsigned i = 0; i < links->number; i++)
-        if (!monitor->pins || !policy_wants(monitor->settings, &links->link[i]))
+        if (!monitor->pins || !links->link[i].wanted)
             attach_remove_stale(links->link[i].index);
     if (monitor->pins)
-        pins_sweep(monitor->pins, is_wanted, &wanted);
+        pins_sweep(monitor->pins, is_wanted, links);
 }
 
 /* At least one must be attached if any is wanted: else the thread's attempts would fail, too. */
@@ -133,13 +136,17 @@ static int first_attach(struct monitor *monitor) {
     error = interfaces_init(&monitor->interfaces, monitor->settings, monitor->pins);
     if (!error && monitor->pins)
         error = reconcile_resume(&monitor->attacher, &links);
-    free(links.link);
-    if (error)
-        return error;
-    error = reconcile(&monitor->attacher, &progress);
-    monitor->incomplete = progress.left;
-    warn_absent(monitor);
-    return count_attached(monitor) ? 0 : error;
+    if (!error) {
+        error = reconcile(&monitor->attacher, &progress);
+        monitor->incomplete = progress.left;
+        warn_absent(monitor, &links);
+        if (count_attached(monitor))
+            error = 0;
+        if (!error)
+            report_left_out(monitor, &links);
+    }
+    links_free(&links);
+    return error;
 }
 
 static __u64 machine_memory(void) {

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "netlink.h"
+#include "netlink_private.h"
 
-#include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/if_link.h>
 #include <linux/inet_diag.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
@@ -14,54 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "array.h"
 #include "tc_portbytes.h"
-
-struct netlink {
-    struct mnl_socket *events; /* notifications of the group RTNLGRP_LINK */
-};
 
 /* The kernel's limit for a datagram of a dump: netlink_recvmsg() in net/netlink/af_netlink.c. */
 #define DUMP_BUFFER_SIZE 32768
-
-#define REQUEST_BUFFER_SIZE 256
-
-int netlink_open(struct netlink **out) {
-    struct netlink *netlink = calloc(1, sizeof(*netlink));
-    int error;
-
-    if (!netlink)
-        return -ENOMEM;
-    netlink->events = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (!netlink->events || mnl_socket_bind(netlink->events, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
-        error = -errno;
-        netlink_close(netlink);
-        return error;
-    }
-    *out = netlink;
-    return 0;
-}
-
-void netlink_close(struct netlink *netlink) {
-    if (netlink && netlink->events)
-        mnl_socket_close(netlink->events);
-    free(netlink);
-}
-
-int netlink_fd(const struct netlink *netlink) {
-    return mnl_socket_get_fd(netlink->events);
-}
 
 /* NLMSG_ERROR may have set errno to any number. MAX_ERRNO of include/linux/err.h is 4095. */
 static int negative_errno(void) {
     return errno > 0 && errno < 4096 ? -errno : -EPROTO;
 }
 
-/* Sends a request on a new socket and passes each message of the reply to `callback`. */
-static int query(int family, struct nlmsghdr *request, unsigned flags, mnl_cb_t callback,
-                 void *context) {
+int netlink_request(int family, struct nlmsghdr *request, unsigned flags, mnl_cb_t callback,
+                    void *context) {
     struct mnl_socket *socket = mnl_socket_open2(family, SOCK_CLOEXEC);
     char *buffer = malloc(DUMP_BUFFER_SIZE);
     int result = -ENOMEM;
@@ -93,115 +55,6 @@ out:
     if (socket)
         mnl_socket_close(socket);
     return result;
-}
-
-static int dump(int family, struct nlmsghdr *request, mnl_cb_t callback, void *context) {
-    return query(family, request, NLM_F_DUMP, callback, context);
-}
-
-/* The elements that a dump callback has parsed. */
-struct list {
-    void *elements;
-    unsigned number, capacity;
-};
-
-/* Returns MNL_CB_OK, or MNL_CB_ERROR and sets errno. */
-static int append(struct list *list, const void *element, size_t size) {
-    void *elements = array_grow(list->elements, list->number, &list->capacity, size);
-
-    if (!elements) {
-        errno = ENOMEM;
-        return MNL_CB_ERROR;
-    }
-    list->elements = elements;
-    memcpy((char *)elements + list->number++ * size, element, size);
-    return MNL_CB_OK;
-}
-
-/* ---- links ---- */
-
-/* Whether the link is a port of a bridge, bond or team. A VRF has none of its ports' traffic. */
-static bool has_aggregating_master(const struct nlattr *linkinfo) {
-    const struct nlattr *attribute;
-
-    mnl_attr_for_each_nested(attribute, linkinfo) {
-        if (mnl_attr_get_type(attribute) == IFLA_INFO_SLAVE_KIND &&
-            mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0) {
-            const char *kind = mnl_attr_get_str(attribute);
-
-            return !strcmp(kind, "bridge") || !strcmp(kind, "bond") || !strcmp(kind, "team");
-        }
-    }
-    return false;
-}
-
-static int parse_link(const struct nlmsghdr *message, void *context) {
-    const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
-    struct netlink_link link = {0};
-    const struct nlattr *attribute;
-
-    if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
-        return MNL_CB_OK;
-    link.index = info->ifi_index;
-    link.flags = info->ifi_flags;
-    link.type = info->ifi_type;
-    mnl_attr_for_each(attribute, message, sizeof(*info)) {
-        switch (mnl_attr_get_type(attribute)) {
-        case IFLA_IFNAME:
-            if (mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0 &&
-                mnl_attr_get_payload_len(attribute) <= sizeof(link.name))
-                strcpy(link.name, mnl_attr_get_str(attribute));
-            break;
-        case IFLA_LINKINFO:
-            link.enslaved = has_aggregating_master(attribute);
-            break;
-        }
-    }
-    if (!link.name[0])
-        return MNL_CB_OK;
-    return append(context, &link, sizeof(link));
-}
-
-/* Lost (ENOBUFS) and truncated (ENOSPC) notifications do no harm: a dump follows. */
-static void drain_events(struct netlink *netlink) {
-    char buffer[8192];
-
-    while (mnl_socket_recvfrom(netlink->events, buffer, sizeof(buffer)) > 0 || errno == ENOBUFS ||
-           errno == ENOSPC || errno == EINTR)
-        ;
-}
-
-/* While links change, a dump is interrupted (EINTR, by NLM_F_DUMP_INTR) and has to be repeated. */
-#define DUMP_ATTEMPTS          100
-#define ATTEMPTS_WITHOUT_DELAY 3
-
-int netlink_links(struct netlink *netlink, struct netlink_link **out, unsigned *number) {
-    const struct timespec delay = {.tv_nsec = 10000000};
-    char buffer[REQUEST_BUFFER_SIZE];
-    int error;
-
-    for (int attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
-        struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-        struct ifinfomsg *info = mnl_nlmsg_put_extra_header(request, sizeof(*info));
-        struct list links = {0};
-
-        if (attempt >= ATTEMPTS_WITHOUT_DELAY)
-            nanosleep(&delay, NULL);
-        drain_events(netlink);
-        request->nlmsg_type = RTM_GETLINK;
-        info->ifi_family = AF_UNSPEC;
-        mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-        error = dump(NETLINK_ROUTE, request, parse_link, &links);
-        if (error >= 0) {
-            *out = links.elements;
-            *number = links.number;
-            return 0;
-        }
-        free(links.elements);
-        if (error != -EINTR)
-            return error;
-    }
-    return error;
 }
 
 /* ---- listening sockets ---- */
@@ -309,8 +162,9 @@ int netlink_ingress_qdisc(int interface, char kind[IFNAMSIZ]) {
 
     /* TC_H_CLSACT is the same number. Without NLM_F_ECHO the reply goes to multicast groups only.
      */
-    error = query(NETLINK_ROUTE, tc_request(buffer, RTM_GETQDISC, interface, TC_H_INGRESS),
-                  NLM_F_ACK | NLM_F_ECHO, parse_qdisc, found);
+    error =
+        netlink_request(NETLINK_ROUTE, tc_request(buffer, RTM_GETQDISC, interface, TC_H_INGRESS),
+                        NLM_F_ACK | NLM_F_ECHO, parse_qdisc, found);
     /* tc_get_qdisc() says -ENOENT as long as there never was one; then -EINVAL, or no kind. */
     if (error < 0 && error != -ENOENT && error != -EINVAL)
         return error;

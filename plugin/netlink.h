@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queries of the kernel over netlink: links (rtnetlink), listening sockets (sock_diag), IPsec
- * (xfrm), the clsact qdisc and its filters (rtnetlink).
+ * Queries of the kernel over netlink: links and routes (rtnetlink), listening sockets (sock_diag),
+ * IPsec (xfrm), the clsact qdisc and its filters (rtnetlink).
  *
  * All functions return 0 or a negative errno unless stated otherwise; on failure outputs are
  * unchanged. They see the network namespace of the calling thread; a struct netlink that of the
@@ -13,17 +13,30 @@
 
 #include <net/if.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
 /* ---- links ---- */
 
-/* A network interface, by RTM_NEWLINK. */
+/* A network interface, by RTM_NEWLINK. Indices are 0 where there is none. */
 struct netlink_link {
     int index;
+    int master;          /* of which it is a port */
+    int below;           /* to which it hands its packets; 0 also for another network namespace */
     unsigned flags;      /* IFF_UP, IFF_LOOPBACK, ... */
     unsigned short type; /* ARPHRD_ETHER, ... */
-    bool enslaved; /* a port of a bridge, bond or team: its traffic passes that interface too */
-    bool attached; /* false; for the caller's use */
+    bool card;           /* hardware, or what a hypervisor passes off as such */
+    bool xen_backend;    /* the host's end of a Xen guest's card; no card itself */
+    bool representor;    /* of a function of an SR-IOV card, in a switch; no card itself */
+    bool l3;             /* made by tun, without a link layer */
     char name[IFNAMSIZ];
+    char kind[16];        /* "veth", "bridge", ...; "" for most drivers; truncated */
+    char master_kind[16]; /* that of the master */
+    char *altnames; /* more names, each terminated, ended by an empty one; NULL: none; owned */
+
+    /* For the caller's use, all 0. */
+    bool wanted;            /* to be counted */
+    unsigned char left_out; /* why it is not: enum default_rule_reason */
+    bool attached;
 };
 
 struct netlink;
@@ -37,10 +50,25 @@ void netlink_close(struct netlink *netlink); /* NULL is allowed */
 int netlink_fd(const struct netlink *netlink);
 
 /*
- * All links as of now, in an array that the caller frees; NULL if there are none. Discards the
- * pending notifications, which the array includes: a burst of changes costs one call.
+ * All links as of now, in an array to be freed by netlink_links_free; NULL if there are none.
+ * Discards the pending notifications, which the array includes: a burst of changes costs one call.
  */
 int netlink_links(struct netlink *netlink, struct netlink_link **links, unsigned *number);
+
+/* NULL is allowed. Here, so that those who only look at links need no netlink. */
+static inline void netlink_links_free(struct netlink_link *links, unsigned number) {
+    for (unsigned n = 0; n < number; n++)
+        free(links[n].altnames);
+    free(links);
+}
+
+/*
+ * The interfaces to which the default route of a family (AF_INET, AF_INET6) leads, at most
+ * `capacity` of them. Returns how many, 0 or a negative errno if there is no such route, or if
+ * what is for no network in particular takes a more specific one. One look-up: a router has a
+ * million routes.
+ */
+int netlink_default_route(int family, int *interfaces, unsigned capacity);
 
 /* ---- listening sockets ---- */
 

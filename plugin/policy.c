@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy.h"
 
+#include <linux/if_arp.h> /* has types that <net/if_arp.h> lacks */
 #include <net/ethernet.h>
-#include <net/if_arp.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "clock.h"
 #include "slots.h"
 #include "snapshot.h"
-
-#ifndef ARPHRD_IP6GRE
-#define ARPHRD_IP6GRE 823 /* linux/if_arp.h, which <net/if_arp.h> excludes */
-#endif
 
 /* Linux's default, Documentation/networking/ip-sysctl.rst. */
 #define EPHEMERAL_FIRST 32768
@@ -25,29 +22,59 @@ __u32 policy_reserved_slots(const struct settings *settings) {
     return settings->ports_number + (settings->listening_ports ? settings->max_ports : 0);
 }
 
-bool policy_wants(const struct settings *settings, const struct netlink_link *link) {
+bool policy_mark_wanted(const struct settings *settings, struct default_rule *rule,
+                        struct links *links) {
     if (selection_is_empty(settings->interfaces))
-        return !(link->flags & IFF_LOOPBACK) && !link->enslaved;
-    return selection_wants(settings->interfaces, link->name);
+        return default_rule_mark(rule, links);
+    for (unsigned n = 0; n < links->number; n++) {
+        struct netlink_link *link = &links->link[n];
+
+        link->wanted = selection_wants_any(settings->interfaces, link->name, link->altnames);
+    }
+    return false;
 }
 
-const struct netlink_link *policy_find_wanted(const struct settings *settings,
-                                              const struct links *links, int index) {
-    const struct netlink_link *link = links_find(links, index);
-
-    return link && policy_wants(settings, link) ? link : NULL;
+static bool is_kind(const struct netlink_link *link, const char *const *kinds, unsigned number) {
+    for (unsigned n = 0; n < number; n++)
+        if (!strcmp(link->kind, kinds[n]))
+            return true;
+    return false;
 }
 
-__u32 policy_l2_len(unsigned short type) {
-    switch (type) {
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+/* By kind where a type has interfaces with and without something in front of L3. */
+__u32 policy_l2_len(const struct netlink_link *link) {
+    /* Nothing, in both directions. */
+    static const char *const bare[] = {"wireguard", "ppp", "ipip", "sit", "ip6tnl"};
+    /* What came in still has the outer packet's link layer in front. */
+    static const char *const xfrm[] = {"xfrm", "vti", "vti6"};
+
+    if (!strcmp(link->kind, "tun"))
+        return link->l3 ? 0 : ETHER_HDR_LEN;
+    if (is_kind(link, bare, ARRAY_SIZE(bare)))
+        return 0;
+    if (is_kind(link, xfrm, ARRAY_SIZE(xfrm)))
+        return PB_L2_XFRM;
+    switch (link->type) {
     case ARPHRD_ETHER:
     case ARPHRD_LOOPBACK:
         return ETHER_HDR_LEN;
-    case ARPHRD_IPGRE: /* the outer header, if any, and not in both directions */
-    case ARPHRD_IP6GRE:
-        return PB_L2_UNKNOWN;
-    default: /* tun, WireGuard, PPP, the other tunnels */
+    case ARPHRD_RAWIP:
         return 0;
+    case ARPHRD_INFINIBAND: /* the kernel's pseudo header, drivers/infiniband/ulp/ipoib */
+    case ARPHRD_NONE:
+    case ARPHRD_PPP:
+    case ARPHRD_SIT:
+    case ARPHRD_SLIP:
+    case ARPHRD_CSLIP:
+    case ARPHRD_SLIP6:
+    case ARPHRD_CSLIP6:
+    case ARPHRD_TUNNEL:
+    case ARPHRD_TUNNEL6:
+        return PB_L2_FOREIGN;
+    default: /* GRE among them: the outer header, if any, and not in both directions */
+        return PB_L2_UNKNOWN;
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "classifier.h"
 #include "config.h"
+#include "default_rule.h"
 #include "ledger.h"
 #include "links.h"
 
@@ -18,18 +19,19 @@
 __u32 policy_dynamic_slots(const struct settings *settings);
 __u32 policy_reserved_slots(const struct settings *settings);
 
-/* Whether an interface is to be counted. */
-bool policy_wants(const struct settings *settings, const struct netlink_link *link);
-
-/* The link with this index; NULL: there is none, or it is not to be counted. */
-const struct netlink_link *policy_find_wanted(const struct settings *settings,
-                                              const struct links *links, int index);
+/*
+ * Marks the links that are to be counted (`wanted`), by Interface lines, or without any by the
+ * default rule, which says why others are left out. Returns whether the answer depends on the
+ * default route, see default_rule.h.
+ */
+bool policy_mark_wanted(const struct settings *settings, struct default_rule *rule,
+                        struct links *links);
 
 /* With counters for so many CPUs, see tc_portbytes.h. */
 struct classifier_settings policy_classifier(const struct settings *settings, __u32 lanes);
 
-/* What comes before L3 on an interface of this ARPHRD type: bytes, or PB_L2_UNKNOWN. */
-__u32 policy_l2_len(unsigned short type);
+/* What comes before L3 on an interface: bytes, or one of PB_L2_UNKNOWN and so on. */
+__u32 policy_l2_len(const struct netlink_link *link);
 
 /* The most kernel memory for the counters of all interfaces, of a machine with this much memory. */
 __u64 policy_memory_max(__u64 machine);

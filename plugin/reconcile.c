@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "attacher.h"
 #include "clock.h"
@@ -27,6 +28,7 @@ static int follow(struct attacher *attacher, const struct links *links) {
         }
         pthread_mutex_lock(attacher->lock);
         number = interfaces_rename(attacher->interfaces, links, ended);
+        interfaces_forget(attacher->interfaces, links);
         pthread_mutex_unlock(attacher->lock);
         attacher_close(ended, number);
     }
@@ -42,14 +44,38 @@ static void report_failure(struct attacher *attacher, int error) {
         pb_log(LOG_ERR, "cannot list the interfaces: %s.", strerror(-error));
 }
 
+/* A family without a default route now keeps the one that it had, so that its series go on. */
+static void update_default_route(struct default_rule *rule) {
+    static const int families[] = {AF_INET, AF_INET6};
+
+    for (unsigned n = 0; n < sizeof(families) / sizeof(families[0]); n++) {
+        int interfaces[DEFAULT_ROUTE_MAX] = {0};
+
+        if (netlink_default_route(families[n], interfaces, DEFAULT_ROUTE_MAX) > 0)
+            memcpy(rule->default_route[n], interfaces, sizeof(interfaces));
+    }
+}
+
+static void mark_wanted(struct attacher *attacher, struct links *links) {
+    struct default_rule *rule = &attacher->default_rule;
+
+    attacher->by_route = policy_mark_wanted(attacher->settings, rule, links);
+    if (!attacher->by_route)
+        return;
+    update_default_route(rule);
+    policy_mark_wanted(attacher->settings, rule, links);
+}
+
 int reconcile_list(struct attacher *attacher, struct links *links) {
     int error = netlink_links(attacher->netlink, &links->link, &links->number);
 
-    if (error)
+    if (error) {
         report_failure(attacher, error);
-    else
-        links_sort(links);
-    return error;
+        return error;
+    }
+    links_sort(links);
+    mark_wanted(attacher, links);
+    return 0;
 }
 
 static int attach_pending(struct attacher *attacher, const struct links *links,
@@ -84,7 +110,7 @@ int reconcile(struct attacher *attacher, struct progress *progress) {
         error = attach_pending(attacher, &links, pending, progress);
     }
     free(pending);
-    free(links.link);
+    links_free(&links);
     return error;
 }
 
@@ -99,7 +125,7 @@ int reconcile_resume(struct attacher *attacher, const struct links *links) {
     }
     pinned = calloc(number + 1, sizeof(void *));
     for (unsigned n = 0; n < number && pinned; n++) {
-        const struct netlink_link *link = policy_find_wanted(attacher->settings, links, indices[n]);
+        const struct netlink_link *link = links_find_wanted(links, indices[n]);
 
         if (link)
             pinned[wanted++] = link;

@@ -9,7 +9,10 @@
 
 #include "attacher.h"
 
-/* All links, sorted. What is wrong is logged. */
+/*
+ * All links, sorted and marked by policy; to be freed by links_free. What is wrong is logged, and
+ * links unchanged then.
+ */
 int reconcile_list(struct attacher *attacher, struct links *links);
 
 /* Begins to read all interfaces that are pinned and wanted. What is wrong is logged. */

@@ -102,13 +102,26 @@ static bool matches(const struct pattern *pattern, const char *name) {
     return !regexec(&pattern->regex, name, 0, NULL, 0);
 }
 
-bool selection_wants(const struct selection *selection, const char *name) {
-    if (!selection->first)
-        return true;
+static bool matches_any(const struct selection *selection, const char *name) {
     for (const struct pattern *pattern = selection->first; pattern; pattern = pattern->next)
         if (matches(pattern, name))
-            return !selection->inverted;
-    return selection->inverted;
+            return true;
+    return false;
+}
+
+bool selection_wants_any(const struct selection *selection, const char *name, const char *others) {
+    bool matched;
+
+    if (!selection->first)
+        return true;
+    matched = matches_any(selection, name);
+    for (; others && *others && !matched; others += strlen(others) + 1)
+        matched = matches_any(selection, others);
+    return matched != selection->inverted;
+}
+
+bool selection_wants(const struct selection *selection, const char *name) {
+    return selection_wants_any(selection, name, NULL);
 }
 
 const char *selection_name(const struct selection *selection, unsigned n) {

@@ -62,6 +62,8 @@ static int on_init(void) {
 static int on_read(void) {
     cdtime_t now = cdtime(); /* all series of a read have the same time */
 
+    if (!monitor) /* collectd -T reads once, although init failed */
+        return -1;
     monitor_read(monitor, CDTIME_T_TO_NS(plugin_get_interval()), dispatch, &now);
     return 0;
 }

@@ -260,6 +260,11 @@ write_config() {
     } >"$work/conf"
 }
 
+# plugin_said: what the plugin said, but for what it doesn't count by default
+plugin_said() {
+    sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -v '^not counted by default: '
+}
+
 # logged TEXT: how many lines of the log have it
 logged() {
     local number=0

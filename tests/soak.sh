@@ -131,7 +131,7 @@ lost() {
 
 # said: what the log has beside what is to be expected
 said() {
-    sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
+    plugin_said |
         grep -v -e ': counting\.$' -e ': stopped counting (.*)\.$' \
             -e 'a1: classifier was removed externally' \
             -e 'a1: another program now runs before ours' -e 'ports have become series'

@@ -10,6 +10,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <time.h>
 
 #include "netlink.h"
@@ -54,8 +55,9 @@ ssize_t mnl_socket_sendto(const struct mnl_socket *nl, const void *request, size
     (void)nl;
     must(size >= sizeof(*message) && message->nlmsg_len == size);
     must(message->nlmsg_flags ==
-         (NLM_F_REQUEST |
-          (message->nlmsg_type == RTM_GETQDISC ? NLM_F_ACK | NLM_F_ECHO : NLM_F_DUMP)));
+         (NLM_F_REQUEST | (message->nlmsg_type == RTM_GETQDISC   ? NLM_F_ACK | NLM_F_ECHO
+                           : message->nlmsg_type == RTM_GETROUTE ? 0
+                                                                 : NLM_F_DUMP)));
     requests++;
     return (ssize_t)size;
 }
@@ -126,6 +128,20 @@ int nanosleep(const struct timespec *time, struct timespec *left) {
     return 0;
 }
 
+static void check_link(const struct netlink_link *link) {
+    must(link->name[0] && memchr(link->name, 0, sizeof(link->name)));
+    must(memchr(link->kind, 0, sizeof(link->kind)));
+    must(memchr(link->master_kind, 0, sizeof(link->master_kind)));
+    must(!link->card || (!link->xen_backend && !link->representor));
+    must(!link->below || link->below != link->index);
+    must(!link->wanted && !link->left_out && !link->attached);
+    if (!link->altnames)
+        return;
+    must(*link->altnames);
+    for (const char *name = link->altnames; *name; name += strlen(name) + 1)
+        must(strlen(name) < 65536); /* the address sanitizer sees the end */
+}
+
 static void links(void) {
     struct netlink_link *found = NULL;
     struct netlink *netlink;
@@ -135,12 +151,21 @@ static void links(void) {
     if (netlink_links(netlink, &found, &number) == 0) {
         must(number == 0 || found);
         for (unsigned i = 0; i < number; i++)
-            must(found[i].name[0] && memchr(found[i].name, 0, IFNAMSIZ));
-        free(found);
+            check_link(&found[i]);
+        netlink_links_free(found, number);
     } else {
         must(!found && !number);
     }
     netlink_close(netlink);
+}
+
+static void route(void) {
+    int found[3] = {0};
+    int number = netlink_default_route(AF_INET, found, 2);
+
+    must(number <= 2);
+    for (int i = 0; i < 3; i++)
+        must((found[i] != 0) == (i < number));
 }
 
 static void listeners(void) {
@@ -194,8 +219,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         links();
         break;
     case 1:
-    case 4:
         listeners();
+        break;
+    case 4:
+        route();
         break;
     case 2:
         qdisc();

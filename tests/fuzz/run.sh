@@ -24,7 +24,7 @@ declare -A sources=(
     [ports]='plugin/config.c plugin/port_option.c plugin/selection.c -lm'
     [config]='plugin/config.c plugin/port_option.c plugin/selection.c -lm'
     [selection]=plugin/selection.c
-    [netlink]='plugin/netlink.c plugin/array.c -lmnl'
+    [netlink]='plugin/netlink.c plugin/netlink_links.c plugin/netlink_route.c plugin/array.c -lmnl'
 )
 
 work=$(mktemp -d)

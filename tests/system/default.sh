@@ -115,7 +115,9 @@ is "$(total a0 rx_packets) $(total a0 tx_packets)" \
     "$((${after% *} - ${before% *})) $((${after#* } - ${before#* }))" \
     "all series together are what the interface has seen"
 is "$(falls)" 0 "no series falls"
-is "$(logged "tc_portbytes plugin: ")" 1 "the log has one line: what is counted"
+is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log")" "a0: counting.
+not counted by default: lo (loopback). Interface \"/./\" counts every interface." \
+    "the log has two lines: what is counted, and what is not"
 stop_collectd
 is "$?" 0 "collectd ends well"
 finish

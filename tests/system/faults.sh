@@ -76,7 +76,7 @@ if [ $hook = tcx ]; then
     are_counted() { [ "$(counted | wc -l)" -ge "$1" ]; }
     write_config 'MinBytes 0'
     start_collectd prlimit --nofile=72:72
-    wait_for 60 has_logged "not counted"
+    wait_for 60 has_logged "are not counted"
     some=$(counted)
     number=$(wc -l <<<"$some")
     ok $((number < 2 || number > 10)) "with file descriptors for some of 12 interfaces, some are counted ($number)"
@@ -99,7 +99,7 @@ if [ $hook = tcx ]; then
     in_b "$PB_TOOLS/blast" "b${other#a}" 4 udp 40000 53 503 100 >/dev/null
     settle
     is "$(values "$other" udp-53)" "50300 503 0 0" "to the byte"
-    is "$(logged "not counted")" 1 "nothing more is said"
+    is "$(logged "are not counted")" 1 "nothing more is said"
     stop_collectd
     is $? 0 "collectd ends well"
     for i in {2..11}; do ip -n "$A" link del a$i 2>/dev/null; done
@@ -136,7 +136,7 @@ kill -CONT "$collectd"
 gone() { [ "$(logged ": stopped counting")" -eq $burst ]; }
 wait_for 300 gone
 ok $? "and what has gone is not counted any more"
-is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -vc -e ': counting\.$' -e ': stopped counting (.*)\.$')" 0 \
+is "$(plugin_said | grep -vc -e ': counting\.$' -e ': stopped counting (.*)\.$')" 0 \
     "there is nothing to complain of"
 stop_collectd
 is $? 0 "collectd ends well"

@@ -190,7 +190,7 @@ if [ $hook = clsact ]; then
     is "$(stop_witness instead)" "packets $((17 + 211)) attached yes" "the one in our place too"
 fi
 is "$(falls)" 0 "no series ever fell"
-is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
+is "$(plugin_said |
     grep -v -e ': counting\.$' -e "$healed_text" -e "$front_text" -e 'a filter of another kind')" "" \
     "nothing else was said"
 stop_collectd

@@ -8,10 +8,10 @@
 . "${0%/*}/../lib.sh"
 
 # In the guests the CPU is emulated: less of everything, and times mean nothing.
-tries=21 burst=200 churn=50 rounds=4 renames=350 rate=20
+tries=21 burst=200 churn=50 rounds=4 renames=350 kept=260 rate=20
 collectd_interval=0.4
 if [ -n "${PB_KERNEL:-}" ]; then
-    tries=3 burst=12 churn=6 rounds=3 renames=20 rate=2
+    tries=3 burst=12 churn=6 rounds=3 renames=20 kept=5 rate=2
     collectd_interval=1
 fi
 
@@ -60,7 +60,7 @@ logged_again() { [ "$(logged "$1")" -gt "$2" ]; }
 # unexpected: what the plugin said beside that it counts and that it does not any more, and
 # what anybody wrote to stderr
 unexpected() {
-    sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
+    plugin_said |
         grep -v -e ': counting\.$' -e ': stopped counting (.*)\.$'
     grep -v '^\[.*\] \(plugin_load\|logfile\): ' "$work/stdout"
 }
@@ -323,7 +323,7 @@ used="$used $(memory)"
 ok "$(echo "$used" | awk '{ print($2 > $1 + 2048) }')" \
     "memory: not more than after the first $churn (kB: $used)"
 
-# New names for ever: those that went are remembered, but not all of them.
+# New names for ever: those that never counted anything are not remembered.
 many_names() {
     local i
     for i in $(seq "$1" $(($1 + renames - 1))); do
@@ -341,9 +341,29 @@ for round in 1 2 3; do
     used+=" $(cat "$work/memory")"
 done
 rename "$name" a2
-# By then each new one replaces one that went.
 ok "$(echo "$used" | awk '{ most = $1 > $2 ? $1 : $2; print($3 > most + 4096) }')" \
     "memory after $renames new names, thrice: it ends to grow (kB:$used)"
+
+# Those that did are, however many come after them.
+ready "$B" b2
+first=$(value a2 udp-1002 rx_packets)
+first=${first/none/0}
+in_b "$PB_TOOLS/blast" b2 4 udp 40000 1002 101 100 >/dev/null
+name=a2
+for ((i = 0; i < kept; i++)); do
+    delivered
+    rename "$name" "kept$i"
+    name=kept$i
+    noticed
+    in_b "$PB_TOOLS/blast" b2 4 udp 40000 1002 7 100 >/dev/null
+done
+delivered
+rename "$name" a2
+noticed
+in_b "$PB_TOOLS/blast" b2 4 udp 40000 1002 211 100 >/dev/null
+settle
+is "$(value a2 udp-1002 rx_packets)" $((first + 101 + 211)) \
+    "after $kept other names that counted something the first goes on with its total"
 
 is "$(falls)" 0 "no series ever fell"
 is "$(unexpected)" "" "nothing of all this made an error line"

@@ -53,7 +53,7 @@ die() {
 
 # unexpected: what the plugin said beside that it counts
 unexpected() {
-    sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
+    plugin_said |
         grep -v -e ': counting\.$' -e ': stopped counting (.*)\.$'
 }
 

@@ -135,7 +135,7 @@ if [ "$at_init" -lt $many ]; then
     wait_for 60 has_logged "all $many interfaces are attached."
     ok $? "that the rest is attached is said, too"
 fi
-is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | sort | uniq -c |
+is "$(plugin_said | sort | uniq -c |
     grep -v -e '^ *1 a[0-9]*: counting\.$' -e '^ *1 all .* interfaces are attached\.$')" "" \
     "nothing is said twice, and nothing else"
 
@@ -197,7 +197,7 @@ calls() { od -An -t u8 -j $((8 * $1)) -N 8 "$work/calls" | tr -d ' '; }
 write_config
 start $limit $limit env LD_PRELOAD="$PB_TOOLS/libfaults.so" PB_FAULT_CALLS="$work/calls"
 ok $? "collectd starts, with a hard limit of $limit descriptors"
-wait_for 180 has_logged "not counted"
+wait_for 180 has_logged "are not counted"
 ok $? "it says that it can't count all of $too_many interfaces"
 others_write() { # meanwhile the rest would be tried again, too
     local values
@@ -207,13 +207,13 @@ others_write() { # meanwhile the rest would be tried again, too
 others_write
 ok $? "another plugin writes its values"
 number=$(counted)
-echo "# $number are counted: $(sed -n 's/.*tc_portbytes plugin: \(.*not counted\)/\1/p' "$work/log")"
+echo "# $number are counted: $(sed -n 's/.*tc_portbytes plugin: \(.*are not counted\)/\1/p' "$work/log")"
 free=$((limit - $(least descriptors)))
 ok $((free < limit / 2)) "half of the descriptors stay free ($free of $limit)"
 ok $((number < limit / 5 || number >= too_many)) "most of the other half is used"
-is "$(logged "not counted") $(grep -F "not counted" "$work/log" | grep -c LimitNOFILE)" "1 1" \
+is "$(logged "are not counted") $(grep -F "are not counted" "$work/log" | grep -c LimitNOFILE)" "1 1" \
     "one line says what is not counted, with the remedy"
-is "$(grep -F 'tc_portbytes plugin: ' "$work/log" | grep -vc -e ': counting\.$' -e 'not counted')" 0 \
+is "$(plugin_said | grep -vc -e ': counting\.$' -e 'are not counted')" 0 \
     "nothing else is said"
 
 # Links come; each is an event.
@@ -226,7 +226,7 @@ done
 echo "# $(($(calls 0) - made)) maps and $(($(calls 28) - attached)) links were tried"
 ok $(($(calls 0) - made > 10 || $(calls 28) - attached > 10)) \
     "five more links: those that could not be counted are not tried again with each"
-is "$(logged "not counted") $(counted)" "1 $number" "and nothing more is said"
+is "$(logged "are not counted") $(counted)" "1 $number" "and nothing more is said"
 
 send_to 0 $((too_many - 1))
 settle

@@ -66,8 +66,8 @@ for ((i = 0; i < kills; i++)); do
     sleep "0.$((RANDOM % 700 + 100))" # at whatever it is doing then
     kill -KILL "$collectd"
     wait "$collectd" 2>/dev/null
-    grep -v -e ': counting\.$' -e 'interfaces are attached\.$' "$work/log" | grep -F 'tc_portbytes plugin: ' |
-        grep -vF 'MaxPorts reached' >>"$work/said"
+    plugin_said | grep -v -e ': counting\.$' -e 'interfaces are attached\.$' \
+        -e 'MaxPorts reached' >>"$work/said"
     sleep "0.$((RANDOM % 3))"
     start_collectd "${inside[@]}" || failed=$((failed + 1))
 done
@@ -211,7 +211,7 @@ from_zero() {
     in_b "$PB_TOOLS/blast" b2 4 udp 40000 999 79 100 >/dev/null
     settle
     is "$(values a0 udp-999) $(values a2 udp-999)" "7700 77 0 0 7900 79 0 0" "$1: it counts from 0"
-    is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -v -e ': counting\.$' -e "$anew")" "" \
+    is "$(plugin_said | grep -v -e ': counting\.$' -e "$anew")" "" \
         "$1: nothing else is said"
 }
 

@@ -52,7 +52,7 @@ enough() {
     settle
     is "$(values a0 udp-53)" "100900 1009 50300 503" "$1: to the packet and the byte"
     is "$(values a1 udp-53)" "21100 211 0 0" "$1: that one, too"
-    is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -vc ': counting\.$')" 0 "$1: there is nothing to complain of"
+    is "$(plugin_said | grep -vc ': counting\.$')" 0 "$1: there is nothing to complain of"
     ids=$(programs)
     stop_collectd
     is $? 0 "$1: it ends well"

@@ -32,6 +32,9 @@ if command -v setpriv >/dev/null; then
     kill -0 "$collectd"
     ok $? "collectd still runs"
     stop_collectd
+    in_a setpriv "${unprivileged[@]}" --inh-caps=-all --bounding-set=-all \
+        "$PB_COLLECTD" -T -C "$work/conf" >"$work/stdout" 2>&1
+    is $? 1 "collectd -T, which reads all the same, fails and does not crash"
 else
     skip "no setpriv here" "without privileges"
 fi

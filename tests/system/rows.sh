@@ -58,7 +58,7 @@ for n in 0 1 2; do is "$(values a$n udp-53)" "$(expected $n 1)" "a$n: to the pac
 for ((n = 3; n < spare + 2; n++)); do make_at $n $((first + rows * (n - 1))); done
 for ((n = 3; n < spare + 2; n++)); do wait_for 60 has_logged "a$n: counting."; done
 last=$((spare + 1))
-is "$(in_a "$PB_TOOLS/hooks" | grep -c ' ingress egress$') $(logged "not counted")" "$((spare + 2)) 0" \
+is "$(in_a "$PB_TOOLS/hooks" | grep -c ' ingress egress$') $(logged "not counted: ")" "$((spare + 2)) 0" \
     "$spare more, with these bits: all are counted"
 over=$((spare + 2))
 make_at $over $((first + rows * over))

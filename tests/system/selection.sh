@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Interface and IgnoreSelected mean what they mean to collectd: its own interface plugin,
-# with the same lines in the same daemon, picks the same interfaces. No Interface line: all
-# but loopback and what belongs to a bridge, bond or team.
+# with the same lines in the same daemon, picks the same interfaces. No Interface line: the default
+# rule. Alternative names are as good as the first.
 # shellcheck source=tests/lib.sh
 . "${0%/*}/../lib.sh"
 
@@ -17,6 +17,7 @@ names="a.0 a0 a1 a2"
 
 # One device of each kind that has members, each with a member; not all kernels have all.
 slaves=
+others=
 for type in bridge bond team; do
     if ip -n "$A" link add "${type}0" type $type 2>/dev/null; then
         ip -n "$A" link add "s$type" type veth peer name "p$type" netns "$B"
@@ -34,9 +35,15 @@ done
 if ip -n "$A" link add vrf0 type vrf table 10 2>/dev/null; then
     ip -n "$A" link set a2 master vrf0
     ip -n "$A" link set vrf0 up
-    names+=" vrf0"
+    others+=" vrf0"
 else
     skip "this kernel has no vrf" "what belongs to a VRF"
+fi
+if ip -n "$A" link add ifb0 type ifb 2>/dev/null; then
+    ip -n "$A" link set ifb0 up
+    others+=" ifb0"
+else
+    skip "this kernel has no ifb" "redirected packets"
 fi
 [ -n "$slaves" ]
 ok $? "there is something that belongs to something else:$slaves"
@@ -94,7 +101,7 @@ $lines
     is "$?/$(in_a "$PB_TOOLS/hooks")" "0/" "${*:-no line at all}: nothing is left"
 }
 
-everything="lo $names $slaves"
+everything="lo $names $slaves $others"
 
 picks "$names" # no line at all
 picks a0 'Interface "a0"'
@@ -128,6 +135,47 @@ settle
 is "$(values lo udp-67) $(values lo udp-53)" "10100 101 0 0 0 0 10100 101" \
     "loopback: in under the destination port, out under the source port"
 is "$(value "$slave" udp-53 rx_packets)" 211 "$slave: what came in"
+stop_collectd
+is "$?" 0 "collectd ends well"
+
+# ---- alternative names ----
+
+# What collectd's interface plugin has none of.
+long=$(printf 'x%.0s' {1..127})
+ip -n "$A" link property add dev a0 altname x0 altname "$long"
+ok $? "a0 has two more names"
+picks a0 'Interface "x0"'
+is "$(plugin_said)" "a0: counting." "it is found, and counted under its own name"
+picks a0 "Interface \"$long\""
+picks "a0 a1" 'Interface "/^x0$/"' 'Interface "a1"'
+picks "$(echo "$everything" | sorted | tr ' ' '\n' | grep -v '^a0$' | paste -sd' ')" \
+    'IgnoreSelected true' 'Interface "x0"'
+
+logged_again() { [ "$(logged "$1")" -gt "$2" ]; }
+rm -rf "$work/csv"
+write_config 'MinBytes 0' 'Interface "x1"'
+start_collectd
+is "$(attached)/$(plugin_said)" "/x1: interface not found; will attach when it appears." \
+    "a name that no interface has"
+in_a "$PB_TOOLS/hooks" a1 attached ip link property add dev a1 altname x1 >/dev/null
+ok $? "a1 gets that name: it is counted"
+wait_for 60 logged_again "a1: counting." 0
+in_b "$PB_TOOLS/blast" b1 4 udp 40000 53 307 100 >/dev/null
+settle
+is "$(values a1 udp-53)" "30700 307 0 0" "to the byte"
+in_a "$PB_TOOLS/hooks" a1 detached ip link property del dev a1 altname x1 >/dev/null
+ok $? "it loses the name: it isn't counted any more"
+stop_collectd
+is "$?" 0 "collectd ends well"
+
+# ---- names that would do something to a terminal ----
+
+ip -n "$A" link set a1 down && ip -n "$A" link set a1 name $'a\e[1m1' && ip -n "$A" link set $'a\e[1m1' up
+ok $? "an interface has a control character in its name"
+write_config
+start_collectd
+wait_for 60 has_logged "a?[1m1: counting."
+is "$?/$(grep -c $'\e' "$work/log")" "0/0" "the log has another in its place"
 stop_collectd
 is "$?" 0 "collectd ends well"
 finish

@@ -1413,8 +1413,40 @@ static void test_random_coming_and_going(void) {
     ok(ended > reads / 2, "series come and go: they did");
 }
 
+/* Whether anything would be lost with it. */
+static void test_zero(void) {
+    begin(1000, 8);
+    ok(ledger_is_zero(fixture.ledger), "a new ledger is zero");
+    ledger_select(fixture.ledger, TCP(443));
+    ledger_listening(fixture.ledger, TCP(22), fixture.now);
+    finish_read();
+    finish_read();
+    ok(ledger_is_zero(fixture.ledger), "with series that counted nothing, too");
+    account_port(TCP(443), 1);
+    ok(!ledger_is_zero(fixture.ledger), "but not with what a port counted");
+    for (unsigned n = 0; n < 3; n++) {
+        finish_read();
+        ok(!ledger_is_zero(fixture.ledger), "nor after %u reads", n + 1);
+    }
+    ledger_suspend(fixture.ledger);
+    ok(!ledger_is_zero(fixture.ledger), "nor when the interface has gone");
+    end();
+    begin(1000, 8);
+    account_port(TCP(80), 1);
+    finish_read();
+    ok(!ledger_is_zero(fixture.ledger), "nor with what is in other");
+    end();
+    begin(1000, 8);
+    ledger_select(fixture.ledger, TCP(443));
+    account_port(TCP(443), 1);
+    update();
+    ok(!ledger_is_zero(fixture.ledger), "nor with what a new series is about to report");
+    end();
+}
+
 int main(void) {
     test_nothing();
+    test_zero();
     test_zero_first();
     test_zero_first_then_traffic();
     test_all_fields();

@@ -7,6 +7,7 @@
  * LDFLAGS: -Wl,--wrap=clock_gettime,--wrap=eventfd_write
  */
 #include <errno.h>
+#include <net/if_arp.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -36,7 +37,13 @@ static struct row {
 } rows[LINKS_MAX + 1];            /* by index */
 static __u64 uptime;              /* seconds */
 static unsigned links_number = 1; /* eth1, eth2, ... */
-static int links_changed = -1;    /* poll leaves it out */
+static unsigned renamed;          /* added to the numbers in the names */
+static unsigned short link_type = ARPHRD_ETHER;
+static const char *link_kind = "";
+static bool containers;   /* eth1 is a card, the others are veths */
+static int default_route; /* the index of the interface that has it */
+static unsigned route_lookups;
+static int links_changed = -1; /* poll leaves it out */
 static int open_error, attach_error;
 static unsigned attach_seconds;        /* what one attachment takes */
 static __u64 counters_bytes;           /* of an interface */
@@ -186,8 +193,11 @@ int attach_restore(struct attach *attach, char reason[ATTACH_REASON_SIZE]) {
 }
 
 int attach_check(struct attach *attach, const char *name) {
+    unsigned long index = strtoul(name + 3, NULL, 10);
+
     (void)attach;
-    checks[strtoul(name + 3, NULL, 10)]++;
+    if (index <= LINKS_MAX) /* others are renamed */
+        checks[index]++;
     return 0;
 }
 
@@ -259,11 +269,25 @@ int netlink_links(struct netlink *netlink, struct netlink_link **links, unsigned
     if (!*links)
         return -ENOMEM;
     for (unsigned i = 0; i < links_number; i++) {
-        (*links)[i] = (struct netlink_link){.index = (int)i + 1, .flags = IFF_UP, .type = 1};
-        snprintf((*links)[i].name, sizeof((*links)[i].name), "eth%u", i + 1);
+        (*links)[i] = (struct netlink_link){.index = (int)i + 1, .flags = IFF_UP};
+        snprintf((*links)[i].name, sizeof((*links)[i].name), "eth%u", i + 1 + renamed);
+        (*links)[i].type = link_type;
+        strcpy((*links)[i].kind, link_kind);
+        if (containers && i)
+            strcpy((*links)[i].kind, "veth");
+        else
+            (*links)[i].card = containers;
     }
     *number = links_number;
     return 0;
+}
+
+int netlink_default_route(int family, int *interfaces, unsigned capacity) {
+    route_lookups++;
+    if (family != AF_INET || !default_route)
+        return -ENETUNREACH;
+    interfaces[0] = default_route;
+    return capacity > 0;
 }
 
 int netlink_listeners(struct netlink_listener **listeners, unsigned *number) {
@@ -596,6 +620,190 @@ static void test_repeated_failure(void) {
     links_number = 1;
 }
 
+/* ---- links that change ---- */
+
+struct simulated {
+    struct interfaces interfaces;
+    struct attacher attacher;
+    struct settings settings;
+    pthread_mutex_t lock;
+};
+
+static void begin(struct simulated *simulated, unsigned links) {
+    *simulated = (struct simulated){.attacher = {.interfaces = &simulated->interfaces,
+                                                 .settings = &simulated->settings,
+                                                 .lock = &simulated->lock,
+                                                 .stop = -1,
+                                                 .memory_max = ~0ull}};
+    pthread_mutex_init(&simulated->lock, NULL);
+    capture_clear();
+    uptime = 1000;
+    links_number = links;
+    if (config_defaults(&simulated->settings))
+        abort();
+    simulated->settings.listening_ports = false;
+    if (interfaces_init(&simulated->interfaces, &simulated->settings, NULL))
+        abort();
+}
+
+static void look(struct simulated *simulated) {
+    struct progress progress = {0};
+
+    if (reconcile(&simulated->attacher, &progress))
+        abort();
+}
+
+static void end(struct simulated *simulated) {
+    interfaces_free(&simulated->interfaces, false);
+    config_free(&simulated->settings);
+    is_u64(attached + open_counters(), 0, "the end: nothing is attached, no counters are left");
+    renamed = 0;
+    links_number = 1;
+    link_type = ARPHRD_ETHER;
+    link_kind = "";
+    containers = false;
+    default_route = 0;
+}
+
+/* A bond that gets ports of another kind, a Wi-Fi card that begins to monitor. */
+static void test_type_change(void) {
+    struct simulated simulated;
+
+    begin(&simulated, 1);
+    look(&simulated);
+    is_u64(attached, 1, "an interface is attached");
+    opened = 0;
+    look(&simulated);
+    is_u64(opened, 0, "nothing changed: no new counters");
+    link_type = ARPHRD_INFINIBAND;
+    look(&simulated);
+    ok(opened == 1 && attached == 1, "its type changed: it is taken as gone and new");
+    is_u64(capture_count("eth1: stopped counting"), 1, "which is said");
+    link_type = ARPHRD_NONE; /* with the same consequence for the classifier */
+    look(&simulated);
+    ok(opened == 2 && attached == 1, "another type of the same link layer: gone and new, too");
+    link_kind = "wireguard"; /* another link of the same index, made before anybody looked */
+    look(&simulated);
+    ok(opened == 3 && attached == 1, "another link layer of the same type: gone and new, too");
+    end(&simulated);
+}
+
+/* The route moves while no link changes. */
+static void test_default_route(void) {
+    struct simulated simulated;
+
+    begin(&simulated, 4);
+    look(&simulated);
+    ok(attached == 4 && !route_lookups, "veths and no card: all counted, no look-up of a route");
+    containers = true;
+    look(&simulated);
+    ok(attached == 1 && simulated.attacher.by_route, "a card: only that one");
+    is_u64(route_lookups, 2, "after a look-up for either family");
+    default_route = 3;
+    look(&simulated);
+    ok(attached == 2 && interfaces_find(&simulated.interfaces, "eth3")->instance,
+       "a veth gets the default route: it is counted, too");
+    default_route = 0;
+    look(&simulated);
+    ok(attached == 2 && interfaces_find(&simulated.interfaces, "eth3")->instance,
+       "the route flaps: the veth is still counted");
+    default_route = 2;
+    look(&simulated);
+    ok(attached == 2 && interfaces_find(&simulated.interfaces, "eth2")->instance,
+       "another one gets it: that one is counted");
+    links_number = 1;
+    look(&simulated);
+    ok(!simulated.attacher.by_route, "no veth: the route does not matter");
+    end(&simulated);
+}
+
+struct total {
+    const char *interface;
+    __u64 packets;
+};
+
+static void add_total(void *context, const char *interface, const char *instance,
+                      const struct pb_counters *total) {
+    struct total *sum = context;
+
+    (void)instance;
+    if (!strcmp(interface, sum->interface))
+        sum->packets += total->rx_packets;
+}
+
+static __u64 read_total(struct simulated *simulated, const char *interface) {
+    struct total total = {.interface = interface};
+
+    uptime++;
+    interfaces_read(&simulated->interfaces, SECOND, add_total, &total);
+    return total.packets;
+}
+
+static unsigned count_names(const struct simulated *simulated) {
+    unsigned number = 0;
+
+    for (const struct interface *i = simulated->interfaces.first; i; i = i->next)
+        number++;
+    return number;
+}
+
+#define NAMES 600
+
+static void test_names(void) {
+    struct simulated simulated;
+    char first[] = "eth1";
+
+    begin(&simulated, 1);
+    for (renamed = 0; renamed < NAMES; renamed++) {
+        look(&simulated);
+        rows[1].counters[PB_SLOT_OTHER(PB_TCP)].rx_packets += 101;
+        for (unsigned n = 0; n < 3; n++)
+            read_total(&simulated, first);
+    }
+    look(&simulated);
+    is_u64(count_names(&simulated), NAMES + 1, "%u names that counted something are remembered",
+           NAMES);
+    renamed = 0;
+    look(&simulated);
+    rows[1].counters[PB_SLOT_OTHER(PB_TCP)].rx_packets += 211;
+    read_total(&simulated, first);
+    is_u64(read_total(&simulated, first), 101 + 211,
+           "the first one returns, and continues its total");
+    end(&simulated);
+
+    begin(&simulated, 1);
+    for (renamed = 0; renamed < NAMES; renamed++) {
+        look(&simulated);
+        for (unsigned n = 0; n < 3; n++)
+            read_total(&simulated, first);
+    }
+    look(&simulated);
+    is_u64(count_names(&simulated), 2, "of %u that counted nothing, the present one and the last",
+           NAMES);
+    end(&simulated);
+}
+
+/* That one can't be attached is remembered as long as it is there, and no longer. */
+static void test_names_that_fail(void) {
+    struct simulated simulated;
+    struct progress progress = {0};
+
+    begin(&simulated, 2);
+    attach_error = -EOPNOTSUPP;
+    for (unsigned n = 0; n < 3; n++) {
+        attempts = 0;
+        reconcile(&simulated.attacher, &progress);
+        read_total(&simulated, "eth1");
+        is_u64(attempts, n ? 0 : 2, "look %u: tried at the first only", n + 1);
+    }
+    renamed = 10;
+    attach_error = 0;
+    look(&simulated);
+    look(&simulated);
+    is_u64(count_names(&simulated), 2, "they get other names: the former are forgotten");
+    end(&simulated);
+}
+
 int main(void) {
     test_young_machine(1000000, 300);
     test_young_machine(10, 300);
@@ -608,5 +816,9 @@ int main(void) {
     test_selected_port();
     test_failure();
     test_repeated_failure();
+    test_type_change();
+    test_default_route();
+    test_names();
+    test_names_that_fail();
     return tap_end();
 }

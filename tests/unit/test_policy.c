@@ -5,7 +5,9 @@
  *
  * Links: plugin/policy.c and what it uses.
  */
-#include <net/if_arp.h>
+#include <net/if.h> /* before the kernel's, which then leave out what it has */
+
+#include <linux/if_arp.h>
 #include <stdlib.h>
 
 #include "capture.h"
@@ -21,34 +23,108 @@ static struct settings defaults(void) {
     return settings;
 }
 
-static void test_wants(void) {
-    struct settings settings = defaults();
-    struct netlink_link link = {.name = "eth0"};
+/* Marks three links: eth0, which has an alternative name, wg0, and lo. "1" for each wanted one. */
+static const char *mark(const struct settings *settings) {
+    static char altnames[] = "enp1s0\0enx2\0";
+    static char wanted[4];
+    struct netlink_link link[] = {
+        {.index = 1, .name = "eth0", .card = true, .altnames = altnames},
+        {.index = 2, .name = "wg0"},
+        {.index = 3, .name = "lo", .flags = IFF_LOOPBACK},
+    };
+    struct links links = {link, 3};
+    struct default_rule rule = {0};
 
-    ok(policy_wants(&settings, &link), "by default an interface is counted");
-    link.flags = IFF_LOOPBACK;
-    ok(!policy_wants(&settings, &link), "but not loopback");
-    link = (struct netlink_link){.name = "eth0", .enslaved = true};
-    ok(!policy_wants(&settings, &link), "nor one that is enslaved");
-    if (selection_add(settings.interfaces, "eth0", NULL, 0))
-        abort();
-    ok(policy_wants(&settings, &link), "unless it is named");
-    config_free(&settings);
+    if (policy_mark_wanted(settings, &rule, &links))
+        return "by route";
+    for (unsigned n = 0; n < 3; n++)
+        wanted[n] = link[n].wanted ? '1' : '0';
+    return wanted;
+}
+
+static void test_wanted(void) {
+    static const struct {
+        const char *patterns[2];
+        bool ignore_selected;
+        const char *wanted, *promise;
+    } all[] = {
+        {{NULL}, false, "110", "without lines the default rule decides"},
+        {{NULL}, true, "110", "with IgnoreSelected alone, too"},
+        {{"lo"}, false, "001", "a line decides alone"},
+        {{"enp1s0"}, false, "100", "by an alternative name"},
+        {{"enx2"}, false, "100", "by any of them"},
+        {{"/^enp/"}, false, "100", "by an expression that matches one"},
+        {{"/^eth|^wg/"}, false, "110", "or the name"},
+        {{"enp1s0"},
+         true,
+         "011",
+         "IgnoreSelected: what has a matching alternative name is left out"},
+        {{"/^eth/"}, true, "011", "although others don't match"},
+        {{"/./"}, false, "111", "all, by the line that the log names"},
+        {{"enp1s0", "wg0"}, false, "110", "two lines"},
+        {{"enp1s0", "wg0"}, true, "001", "and what they leave"},
+    };
+
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct settings settings = defaults();
+
+        for (unsigned n = 0; n < 2 && all[i].patterns[n]; n++)
+            if (selection_add(settings.interfaces, all[i].patterns[n], NULL, 0))
+                abort();
+        selection_invert(settings.interfaces, all[i].ignore_selected);
+        is_text(mark(&settings), all[i].wanted, "%s", all[i].promise);
+        config_free(&settings);
+    }
 }
 
 static void test_l2(void) {
     static const struct {
+        const char *kind;
         unsigned short type;
         __u32 l2_len;
         const char *name;
-    } types[] = {
-        {ARPHRD_ETHER, 14, "Ethernet"}, {ARPHRD_LOOPBACK, 14, "loopback"},
-        {ARPHRD_NONE, 0, "none (tun)"}, {ARPHRD_PPP, 0, "PPP"},
-        {ARPHRD_TUNNEL, 0, "ipip"},     {ARPHRD_IPGRE, PB_L2_UNKNOWN, "GRE"},
+        bool l3;
+    } links[] = {
+        {"", ARPHRD_ETHER, 14, "a card", false},
+        {"veth", ARPHRD_ETHER, 14, "veth", false},
+        {"", ARPHRD_LOOPBACK, 14, "loopback", false},
+        {"tun", ARPHRD_NONE, 0, "tun", true},
+        {"tun", ARPHRD_ETHER, 0, "tun of another type", true},
+        {"tun", ARPHRD_ETHER, 14, "tap", false},
+        {"tun", ARPHRD_IEEE80211, 14, "tap of another type", false},
+        {"wireguard", ARPHRD_NONE, 0, "WireGuard", false},
+        {"ppp", ARPHRD_PPP, 0, "PPP", false},
+        {"ipip", ARPHRD_TUNNEL, 0, "ipip", false},
+        {"sit", ARPHRD_SIT, 0, "sit", false},
+        {"ip6tnl", ARPHRD_TUNNEL6, 0, "ip6tnl", false},
+        {"rmnet", ARPHRD_RAWIP, 0, "a modem's raw IP", false},
+        {"xfrm", ARPHRD_NONE, PB_L2_XFRM, "xfrm", false},
+        {"vti", ARPHRD_TUNNEL, PB_L2_XFRM, "vti", false},
+        {"vti6", ARPHRD_TUNNEL6, PB_L2_XFRM, "vti6", false},
+        {"", ARPHRD_NONE, PB_L2_FOREIGN, "a modem of no kind", false},
+        {"bareudp", ARPHRD_NONE, PB_L2_FOREIGN, "bareudp", false},
+        {"", ARPHRD_PPP, PB_L2_FOREIGN, "PPP of no kind", false},
+        {"bond", ARPHRD_TUNNEL, PB_L2_FOREIGN, "a bond of tunnels", false},
+        {"", ARPHRD_TUNNEL6, PB_L2_FOREIGN, "an IPv6 tunnel of no kind", false},
+        {"", ARPHRD_SIT, PB_L2_FOREIGN, "sit of no kind", false},
+        {"", ARPHRD_SLIP, PB_L2_FOREIGN, "SLIP", false},
+        {"", ARPHRD_CSLIP, PB_L2_FOREIGN, "CSLIP", false},
+        {"", ARPHRD_SLIP6, PB_L2_FOREIGN, "SLIP6", false},
+        {"", ARPHRD_CSLIP6, PB_L2_FOREIGN, "CSLIP6", false},
+        {"ipoib", ARPHRD_INFINIBAND, PB_L2_FOREIGN, "IPoIB", false},
+        {"gre", ARPHRD_IPGRE, PB_L2_UNKNOWN, "GRE", false},
+        {"ip6gre", ARPHRD_IP6GRE, PB_L2_UNKNOWN, "GRE over IPv6", false},
+        {"", ARPHRD_IEEE80211_RADIOTAP, PB_L2_UNKNOWN, "Wi-Fi, monitor mode", false},
+        {"", ARPHRD_CISCO, PB_L2_UNKNOWN, "HDLC", false},
+        {"", ARPHRD_6LOWPAN, PB_L2_UNKNOWN, "6LoWPAN", false},
     };
 
-    for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-        is_u64(policy_l2_len(types[i].type), types[i].l2_len, "%s: bytes before L3", types[i].name);
+    for (unsigned i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+        struct netlink_link link = {.type = links[i].type, .l3 = links[i].l3};
+
+        snprintf(link.kind, sizeof(link.kind), "%s", links[i].kind);
+        is_u64(policy_l2_len(&link), links[i].l2_len, "%s: what comes before L3", links[i].name);
+    }
 }
 
 static void test_ports(void) {
@@ -176,7 +252,7 @@ static void test_log_limit(void) {
 }
 
 int main(void) {
-    test_wants();
+    test_wanted();
     test_l2();
     test_ports();
     test_ephemeral();
