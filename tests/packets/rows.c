@@ -171,10 +171,10 @@ static void build(unsigned char frame[LENGTH], int protocol, __u16 port) {
     }
 }
 
-static void run_program(int program, __u32 interface, const unsigned char frame[LENGTH],
+static void run_program(int program, __u32 interface, const unsigned char *frame, __u32 length,
                         enum kind kind, int repeat, __u32 mark) {
     struct __sk_buff context = {.ifindex = interface, .mark = mark};
-    LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = LENGTH,
+    LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = length,
                 .ctx_in = &context, .ctx_size_in = sizeof(context), .repeat = repeat);
 
     if (kind == GSO) {
@@ -189,7 +189,7 @@ static void run_program(int program, __u32 interface, const unsigned char frame[
 
 static void run(const struct tc_portbytes_bpf *skel, enum direction direction, __u32 interface,
                 const unsigned char frame[LENGTH], enum kind kind, int repeat) {
-    run_program(program_of(skel, direction), interface, frame, kind, repeat, 0);
+    run_program(program_of(skel, direction), interface, frame, LENGTH, kind, repeat, 0);
 }
 
 static void run_port(const struct tc_portbytes_bpf *skel, enum direction direction, __u32 interface,
@@ -589,22 +589,24 @@ static struct prologue load_prologue(int program) {
     return (struct prologue){.program = fd, .programs = programs};
 }
 
+#define LONGER 1000 /* than LENGTH, and than what is searched for L3 */
+
 /*
- * With `more` bytes in front of the Ethernet header; they are the link layer's then. Bytes that
- * were counted are those before L3, if these count at all, and the others.
+ * A frame of `size` bytes, with `more` in front of its Ethernet header; they are the link layer's
+ * then. Bytes that were counted are those before L3, if these count at all, and the others.
  */
-static bool check_l2(const struct prologue prologues[DIRECTIONS], const struct row *row, __u32 more,
-                     bool counted) {
+static bool check_l2(const struct prologue prologues[DIRECTIONS], const struct row *row, __u32 size,
+                     __u32 more, bool counted) {
     const __u64 l3 = ETH_HLEN + more, header = (counted ? l3 : 0) + 20 + 8; /* IPv4, UDP */
-    const __u64 length = (counted ? l3 : 0) + LENGTH - ETH_HLEN;
+    const __u64 length = (counted ? l3 : 0) + size - ETH_HLEN;
     struct pb_counters was, is;
-    unsigned char frame[LENGTH];
+    unsigned char frame[LONGER] = {0};
 
     build(frame, IPPROTO_UDP, PORT);
     memcpy(&was, (const void *)&row->counters[OURS], sizeof(was));
     for (enum direction direction = IN; direction < DIRECTIONS; direction++)
         for (enum kind kind = PLAIN; kind <= GSO; kind++)
-            run_program(prologues[direction].program, 0, frame, kind, 1, more);
+            run_program(prologues[direction].program, 0, frame, size, kind, 1, more);
     memcpy(&is, (const void *)&row->counters[OURS], sizeof(is));
     return is.rx_packets - was.rx_packets == 1 + SEGMENTS &&
            is.tx_packets - was.tx_packets == 1 + SEGMENTS &&
@@ -625,7 +627,8 @@ static void test_l2(__u32 l2_len, bool counted, const char *what) {
     for (enum direction direction = IN; direction < DIRECTIONS; direction++)
         prologues[direction] = load_prologue(program_of(skel, direction));
     for (__u32 more = 0; ETH_HLEN + more < 256; more++) {
-        if (check_l2(prologues, &row, more, counted))
+        if (check_l2(prologues, &row, LENGTH, more, counted) &&
+            check_l2(prologues, &row, LONGER, more, counted))
             right++;
         else if (wrong++ < 5)
             diag("%u bytes", ETH_HLEN + more);
