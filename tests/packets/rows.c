@@ -429,7 +429,8 @@ struct census {
 #define FUNCTIONS_MAX    32
 
 static void count_instruction(struct census *census, const struct bpf_insn *insn) {
-    if (insn->code == (BPF_STX | BPF_ATOMIC | BPF_DW) && insn->imm == BPF_ADD)
+    /* clang 21 wants the result even where nobody does. */
+    if (insn->code == (BPF_STX | BPF_ATOMIC | BPF_DW) && (insn->imm & ~BPF_FETCH) == BPF_ADD)
         census->atomic_adds++;
     else if (insn->code == (BPF_STX | BPF_MEM | BPF_DW) && insn->dst_reg != BPF_REG_10)
         census->stores++;
