@@ -4,7 +4,10 @@
  * packet's interface. It changes no packet and always returns TC_ACT_UNSPEC, so that other
  * classifiers still run. It knows no policy: user space writes the table.
  *
- *   count_fast: is_decrypted, fast_key -> table -> slot -> row -> counter
+ *   count_fast: fast_key -> table -> slot -> row -> counter
+ *        |
+ *        |  in ingress, while the namespace has IPsec states
+ *        +-> count_ipsec: is_decrypted, count_fast once more
  *        |
  *        v  any other packet
  *   count_slow: row, fast_key -> is_decrypted -> table -> slot ------> gso_wire -> counter
@@ -170,10 +173,10 @@ __noinline int count_slow(struct __sk_buff *skb, __u32 egress) {
 
 /*
  * Counts a packet that fast_key() parses, that is one packet on the wire, too, whose key has a slot
- * or gets none, on a CPU with a lane of its own, and that IPsec didn't decrypt. Returns 0 if it is
- * another one.
+ * or gets none, on a CPU with a lane of its own. Returns 0 if it is another one; with but_ipsec for
+ * any, while the namespace has IPsec states.
  */
-static __always_inline int count_fast(struct __sk_buff *skb, __u32 egress) {
+static __always_inline int count_fast(struct __sk_buff *skb, __u32 egress, __u32 but_ipsec) {
     struct wire wire = {.packets = 1};
     struct pb_counters *counter;
     struct packet_key packet;
@@ -181,10 +184,7 @@ static __always_inline int count_fast(struct __sk_buff *skb, __u32 egress) {
     __s64 no_slot;
     void *row;
 
-    /* Calls: first, before there is anything to keep. */
-    if (is_decrypted(skb, egress))
-        return 0;
-    cpu = bpf_get_smp_processor_id();
+    cpu = bpf_get_smp_processor_id(); /* a call: first, before there is anything to keep */
     if (cpu >= lanes || !fast_key(skb, egress, &packet))
         return 0;
 
@@ -202,7 +202,7 @@ static __always_inline int count_fast(struct __sk_buff *skb, __u32 egress) {
         slot |= PB_SLOT_OTHER(packet.key / PB_PORTS) & no_slot;
     }
 
-    if (skb->gso_size)
+    if (skb->gso_size | (but_ipsec ? READ_ONCE(shared.ipsec) : 0)) /* one branch for both */
         return 0;
     slot += cpu * slots_per_lane;
     row = find_row(skb);
@@ -216,16 +216,30 @@ static __always_inline int count_fast(struct __sk_buff *skb, __u32 egress) {
     return 1;
 }
 
+/*
+ * Counts a packet of ingress while the namespace has IPsec states. A second instance of the fast
+ * path, with a call in front of it, so that the first has none.
+ */
+__noinline int count_ipsec(struct __sk_buff *skb) {
+    if (is_decrypted(skb, 0) || !count_fast(skb, 0, 0))
+        count_slow(skb, 0);
+    return TC_ACT_UNSPEC;
+}
+
 SEC("tc")
 int tc_portbytes_in(struct __sk_buff *skb) {
-    if (!count_fast(skb, 0))
+    if (count_fast(skb, 0, 1))
+        return TC_ACT_UNSPEC;
+    if (READ_ONCE(shared.ipsec))
+        count_ipsec(skb);
+    else
         count_slow(skb, 0);
     return TC_ACT_UNSPEC;
 }
 
 SEC("tc")
 int tc_portbytes_eg(struct __sk_buff *skb) {
-    if (!count_fast(skb, 1))
+    if (!count_fast(skb, 1, 0))
         count_slow(skb, 1);
     return TC_ACT_UNSPEC;
 }
