@@ -196,7 +196,9 @@ static void clsact_detach(struct attach *attach, struct attachment *attachment) 
 
     if (!attachment->program)
         remove_stale(attach->interface, attachment->direction, 0, NULL);
-    else if (attachment->attached && check_filter(attach, attachment) == 0)
+    else if (!attachment->attached) /* there may be one whose reply was lost for lack of memory */
+        remove_stale(attach->interface, attachment->direction, attachment->program->id, NULL);
+    else if (check_filter(attach, attachment) == 0)
         bpf_tc_detach(&hook, &options);
 }
 
