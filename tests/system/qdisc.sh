@@ -16,7 +16,7 @@ is_hooked() { [ "$(hooked)" = "$1" ]; }
 is_logged() { [ "$(logged "$2")" -ge "$1" ]; }
 
 # said: what the plugin said beside that it counts
-said() { sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -v ': counting\.$'; }
+said() { plugin_said | grep -v ': counting\.$'; }
 
 # counted INTERFACE RX TX NAME: after so many packets in each direction its series has them all
 declare -A rx tx

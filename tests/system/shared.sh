@@ -220,7 +220,7 @@ is "$(too_much 0 a0 | head -n 5)" "" "a0: no port has more than was sent to it t
 is "$(too_much 1 "${names[@]}" | head -n 5)" "" "a1: the same"
 is "$(too_much 2 a2 | head -n 5)" "" "a2: the same"
 is "$(falls)" 0 "no series falls"
-is "$(sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -v -e ': counting\.$' \
+is "$(plugin_said | grep -v -e ': counting\.$' \
     -e ': stopped counting (.*)\.$' -e 'MaxPorts reached')" "" "nothing else is said"
 stop_collectd
 is $? 0 "collectd ends well"
