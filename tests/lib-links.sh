@@ -70,6 +70,20 @@ device() {
     devices+=" $name "
 }
 
+# enslave NAMESPACE MASTER DEVICE...: and up; a device that is up can't become a bond's
+enslave() {
+    local ns=$1 master=$2 slave
+    shift 2
+    for slave; do
+        ip -n "$ns" link set "$slave" down && ip -n "$ns" link set "$slave" master "$master" &&
+            ip -n "$ns" link set "$slave" up || return
+    done
+    ip -n "$ns" link set "$master" up && wait_for 60 are_up "$ns" "$master" || return
+    # The bridge learns a little later that its port has a carrier: 3 is forwarding.
+    [ "$(ip -n "$ns" -o -d link show "$master" | grep -c ' bridge ')" = 0 ] ||
+        wait_for 60 in_a grep -qx 3 "/sys/class/net/$1/brport/state"
+}
+
 # there DEVICE: whether device made it
 there() { [[ $devices == *" $1 "* ]]; }
 
@@ -88,7 +102,44 @@ pairwise() {
     echo $((one[0] $1 other[0])) $((one[1] $1 other[1])) $((one[2] $1 other[2])) $((one[3] $1 other[3]))
 }
 
+# ---- IPsec ----
+
+# What ESP by AES-GCM adds to a packet (RFC 4303, 4106): 8 bytes of header, 8 of IV, 16 of ICV,
+# and behind the packet 2 of trailer after a padding to 4 bytes, which is 3 for all packets here.
+esp=$((8 + 8 + 16 + 2 + 3))
+
+# secure LINK MODE OUTER-A OUTER-B STATE POLICY A-SIDE B-SIDE...: states of both directions, and
+# policies for what is between the sides, in both namespaces. STATE and POLICY: further words.
+secure() {
+    local link=$1 mode=$2 left=$3 right=$4 state=$5 policy=$6 ns side here there
+    local key="aead rfc4106(gcm(aes)) 0x0102030405060708090a0b0c0d0e0f1011121314 128"
+    shift 6
+    # without it a tunnel is for one family only
+    [ "$mode" = transport ] || state+=" flag af-unspec"
+    for ns in "$A" "$B"; do
+        {
+            echo "xfrm state add src $left dst $right proto esp spi 0x10$link reqid 1$link" \
+                "mode $mode $key $state"
+            echo "xfrm state add src $right dst $left proto esp spi 0x20$link reqid 2$link" \
+                "mode $mode $key $state"
+            for side in "$@"; do
+                here=${side%=*} there=${side#*=}
+                if [ "$ns" = "$A" ]; then set -- out in; else set -- in out; fi
+                echo "xfrm policy add src $here dst $there dir $1 $policy" \
+                    "tmpl src $left dst $right proto esp reqid 1$link mode $mode"
+                echo "xfrm policy add src $there dst $here dir $2 $policy" \
+                    "tmpl src $right dst $left proto esp reqid 2$link mode $mode"
+            done
+        } | ip -n "$ns" -batch - || return
+    done
+}
+
 # ---- what is to be counted ----
+
+# attached: the interfaces that are
+attached() {
+    in_a "$PB_TOOLS/hooks" | sed -n 's/ ingress egress$//p' | LC_ALL=C sort | paste -sd' '
+}
 
 declare -A expected # by "DEVICE INSTANCE": as values says it
 order=()
@@ -138,4 +189,67 @@ check_expected() {
             echo "# series of ${key% *}: $(series "${key% *}" | paste -sd' ')," \
                 "it has received $(interface_counter "$A" "${key% *}" rx packets) packets"
     done
+}
+
+# ---- traffic ----
+
+# UDP with a port for each device, which A receives on (rx) and sends from (tx). An odd number,
+# so that padding would show.
+payload=107
+primes=(101 103 107 109 113 127 131 137 139 149 151 157 163 167 173 179 181 191 193 197 199 211
+    223 227 229 233 239 241 251 257 263 269 271 277 281 283 293 307 311 313 317 331 337 347 349 353
+    359 367 373 379 383 389 397 401 409 419 421 431 433 439 443 449 457 461 463 467 479 487 491 499
+    503 509 521 523 541 547 557 563 569 571 577 587 593 599 601 607 613 617 619 631 641 643 647 653)
+next=0
+
+# datagrams NAMESPACE FROM ADDRESS TO COUNT
+datagrams() {
+    ip netns exec "$1" "$PB_TOOLS/stream" udp "$2" "$3" "$4" "$5" $payload >"$work/sent" ||
+        ok 1 "$5 datagrams are sent to $3"
+}
+
+# flow NET PORT [rx|tx|both [FAMILIES]]: sends. Sets sent: "RX4 RX6 TX4 TX6" packets.
+flow() {
+    local count=(0 0 0 0) i=0 direction family there
+    for direction in rx tx; do
+        for family in 4 6; do
+            if [[ ${3:-both} =~ both|$direction && ${4:-46} == *$family* ]]; then
+                count[i]=${primes[next++]}
+                there=10.99.$1.1
+                [ $direction = tx ] && there=10.99.$1.2
+                [ $family = 6 ] && there=fd00::$there
+                if [ $direction = rx ]; then
+                    datagrams "$B" 30001 "$there" "$2" "${count[i]}"
+                else
+                    datagrams "$A" "$2" "$there" 30001 "${count[i]}"
+                fi
+            fi
+            i=$((i + 1))
+        done
+    done
+    sent="${count[*]}"
+}
+
+# traffic DEVICE NET HEADER PORT [rx|tx|both [FAMILIES]]: sends, and expects it on the device
+traffic() {
+    flow "$2" "$4" "${@:5}"
+    also "$1" "udp-$4" "$3"
+}
+
+# also DEVICE INSTANCE HEADER [HEADER6 [rx|tx]]: what flow sent is to be counted there, with so
+# many bytes before its IP header
+also() {
+    local count v4=$((28 + payload + $3)) v6=$((48 + payload + ${4:-$3}))
+    read -ra count <<<"$sent"
+    [ "${5:-rx}" = rx ] || count=(0 0 "${count[@]:2}")
+    [ "${5:-tx}" = tx ] || count=("${count[@]:0:2}" 0 0)
+    expect "$1" "$2" $((count[0] * v4 + count[1] * v6)) $((count[0] + count[1])) \
+        $((count[2] * v4 + count[3] * v6)) $((count[2] + count[3]))
+}
+
+# service DEVICE NET HEADER PORT [rx|tx|both [FAMILIES]]: traffic, where a port gets its series
+# later than its first packet
+service() {
+    flow "$2" "$4" "${@:5}"
+    also "$1" "udp-$4+udp-other" "$3"
 }

@@ -10,52 +10,6 @@
 # shellcheck source=tests/lib-links.sh
 . "${0%/*}/../lib-links.sh"
 
-payload=107
-primes=(101 103 107 109 113 127 131 137 139 149 151 157 163 167 173 179 181 191 193 197 199 211
-    223 227 229 233 239 241 251 257 263 269 271 277 281 283 293 307 311 313 317 331 337 347 349 353
-    359 367 373 379 383 389 397 401 409 419 421 431 433 439 443 449 457 461 463 467 479 487 491 499
-    503 509 521 523 541 547 557 563 569 571 577 587 593 599 601 607 613 617 619 631 641 643 647 653)
-next=0
-
-# datagrams NAMESPACE FROM ADDRESS TO COUNT
-datagrams() {
-    ip netns exec "$1" "$PB_TOOLS/stream" udp "$2" "$3" "$4" "$5" $payload >"$work/sent" ||
-        ok 1 "$5 datagrams are sent to $3"
-}
-
-# traffic DEVICE NET HEADER PORT [rx|tx|both [FAMILIES]]: sends, and expects it on the device.
-# Sets sent: "RX4 RX6 TX4 TX6" packets.
-traffic() {
-    local count=(0 0 0 0) i=0 direction family there
-    for direction in rx tx; do
-        for family in 4 6; do
-            if [[ ${5:-both} == both || ${5:-both} == "$direction" ]] && [[ ${6:-46} == *$family* ]]; then
-                count[i]=${primes[next++]}
-                there=10.99.$2.1
-                [ $direction = tx ] && there=10.99.$2.2
-                [ $family = 6 ] && there=fd00::$there
-                if [ $direction = rx ]; then
-                    datagrams "$B" 30001 "$there" "$4" "${count[i]}"
-                else
-                    datagrams "$A" "$4" "$there" 30001 "${count[i]}"
-                fi
-            fi
-            i=$((i + 1))
-        done
-    done
-    sent="${count[*]}"
-    also "$1" "udp-$4" "$3"
-}
-
-# also DEVICE INSTANCE HEADER [HEADER6]: what traffic sent is to be counted there, with so
-# many bytes before its IP header
-also() {
-    local count v4=$((28 + payload + $3)) v6=$((48 + payload + ${4:-$3}))
-    read -ra count <<<"$sent"
-    expect "$1" "$2" $((count[0] * v4 + count[1] * v6)) $((count[0] + count[1])) \
-        $((count[2] * v4 + count[3] * v6)) $((count[2] + count[3]))
-}
-
 # ---- the devices ----
 
 make_namespaces
@@ -94,20 +48,6 @@ if device ip6grehub 0 17 type ip6gre local fd00::HERE key 13 encaplimit none; th
     ip -n "$A" neighbour replace fd00::10.99.17.2 lladdr $far dev ip6grehub nud permanent
     ip -n "$B" neighbour replace fd00::10.99.17.1 lladdr ${far%2}1 dev ip6grehub nud permanent
 fi
-
-# enslave NAMESPACE MASTER DEVICE...: and up; a device that is up can't become a bond's
-enslave() {
-    local ns=$1 master=$2 slave
-    shift 2
-    for slave; do
-        ip -n "$ns" link set "$slave" down && ip -n "$ns" link set "$slave" master "$master" &&
-            ip -n "$ns" link set "$slave" up || return
-    done
-    ip -n "$ns" link set "$master" up && wait_for 60 are_up "$ns" "$master" || return
-    # The bridge learns a little later that its port has a carrier: 3 is forwarding.
-    [ "$(ip -n "$ns" -o -d link show "$master" | grep -c ' bridge ')" = 0 ] ||
-        wait_for 60 in_a grep -qx 3 "/sys/class/net/$1/brport/state"
-}
 
 if make "$A" bridge1 type bridge stp_state 0 mcast_snooping 0; then
     enslave "$A" bridge1 a4 && addresses 21 bridge1 b4 && devices+=" bridge1 "
