@@ -41,13 +41,18 @@ nice_to_have=(
     setpriv unshare nsenter prlimit taskset mount umount flock setsid
     capsh getcap nft ethtool wg bridge ping tcpdump strace)
 
-# With dependencies, and whatever else is loadable on top: the kernel autoloads.
+# With dependencies, and whatever else is loadable on top: the kernel autoloads. The last
+# line is of PREEMPT_RT kernels, which have what cloud kernels leave out.
 modules=(
     veth dummy ifb tun 8021q macvlan ipvlan vrf bonding bridge br_netfilter
     team team_mode_roundrobin team_mode_activebackup team_mode_broadcast
     team_mode_loadbalance team_mode_random
     wireguard ipip sit ip_gre ip6_gre ip_tunnel ip6_tunnel tunnel4 tunnel6
-    vxlan geneve fou fou6 xfrm_interface
+    vxlan geneve fou fou6
+    xfrm_interface xfrm_user af_key ip_vti ip6_vti esp4 esp6 ah4 ah6 esp4_offload esp6_offload
+    gcm drbg jitterentropy_rng ghash-generic ctr cbc seqiv echainiv authenc
+    macvtap openvswitch nlmon vsockmon
+    virtio_pci virtio_net
     sch_ingress sch_fq sch_fq_codel sch_htb sch_netem sch_prio sch_tbf sch_clsact
     cls_bpf cls_matchall cls_u32 cls_flower
     act_gact act_mirred act_bpf act_vlan act_skbedit
@@ -55,7 +60,9 @@ modules=(
     netlink_diag af_packet
     nf_tables nft_ct nft_limit nft_log nft_nat nft_masq nft_reject nft_reject_inet
     nft_chain_nat nft_compat nf_conntrack nf_nat nfnetlink xt_bpf
-    esp4 esp6 ah4 ah6 libcurve25519 virtio_rng)
+    nft_flow_offload nf_flow_table_inet
+    libcurve25519 virtio_rng
+    pppoe vcan mac80211_hwsim)
 
 base_archive() {
     local key programs=() p path tree applet
@@ -190,6 +197,16 @@ modules_archive
 payload_archive "$@"
 cat "$base" "$mods" "$work/payload.cpio" >"$work/initrd"
 
+# Cards, in pairs: what is sent from one arrives at the other. tests/lib-cards.sh knows
+# their addresses. The hubs offload nothing, so a frame is what the card's counters say. The
+# last is the standby of a failover pair, whose other half is not plugged in.
+cards=()
+for n in 0 1 2 3 4 5; do
+    cards+=(-netdev "hubport,id=card$n,hubid=$((n / 2))"
+        -device "virtio-net-pci,netdev=card$n,mac=52:54:00:00:00:0$n,romfile=")
+done
+cards[-1]+=,failover=on
+
 console=$work/console
 : >"$console"
 mkfifo "$work/out"
@@ -201,7 +218,7 @@ limit=${PB_BOOT_TIMEOUT:-300}
 # oops=panic: a guest that oopsed has not passed, whatever its tests say.
 timeout -k 10 "$limit" qemu-system-x86_64 \
     -accel tcg,thread=single -cpu qemu64,-cx16 -smp "${PB_SMP:-2}" -m "${PB_MEM:-1024}" \
-    -nodefaults -display none -vga none -no-reboot \
+    -nodefaults -display none -vga none -no-reboot "${cards[@]}" \
     -kernel "$kernel" -initrd "$work/initrd" \
     -append "console=ttyS0 quiet panic=1 oops=panic reboot=t rdinit=/init ${PB_CMDLINE-}" \
     -chardev "file,id=console,path=$console" -serial chardev:console \

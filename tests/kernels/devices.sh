@@ -54,6 +54,15 @@ namespace() {
     ip netns add pbn0 && ip -n pbn0 link add veth0 type veth peer name veth1 &&
         ip netns exec pbn0 ip link set veth0 up && ip netns del pbn0
 }
+esp() {
+    ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 7 mode tunnel \
+        aead 'rfc4106(gcm(aes))' 0x0102030405060708090a0b0c0d0e0f1011121314 128 &&
+        ip xfrm state flush
+}
+cards() {
+    modprobe -a virtio_pci virtio_net &&
+        [ "$(ip -o link | grep -c 'link/ether 52:54:00:00:00:0[0-5] ')" = 7 ]
+}
 needs_kernel() {
     local have
     have=$(uname -r)
@@ -80,6 +89,21 @@ check "gretap" device type gretap local 192.0.2.1 remote 192.0.2.2
 check "ip6gre" device type ip6gre local 2001:db8::1 remote 2001:db8::2
 check "ip6tnl" device type ip6tnl mode any local 2001:db8::1 remote 2001:db8::2
 check "vxlan" device type vxlan id 7 local 192.0.2.1 remote 192.0.2.2 dstport 4789
+check "vrf" device type vrf table 7
+check "ipvlan" device link pbd0 type ipvlan mode l3s
+check "macvtap" device link pbd0 type macvtap
+check "xfrm interface" device type xfrm dev pbd0 if_id 7
+check "vti" device type vti local 192.0.2.1 remote 192.0.2.2 key 7
+check "vti6" device type vti6 local 2001:db8::1 remote 2001:db8::2 key 7
+check "ESP by AES-GCM" esp
+check "esp4_offload, not loaded" modprobe -n esp4_offload # or it would be used from now on
+check "nlmon" device type nlmon
+check "vsockmon" device type vsockmon
+check "openvswitch" modprobe openvswitch
+check "cards, and a failover pair" cards
+if needs_kernel 6.7; then
+    check "netkit" device type netkit
+fi
 check "tun" tuntap tun
 check "tap" tuntap tap
 for kind in fq "htb default 1" "netem delay 1ms"; do
