@@ -104,6 +104,13 @@ check "cards, and a failover pair" cards
 if needs_kernel 6.7; then
     check "netkit" device type netkit
 fi
+case $PB_KERNEL in
+*-rt)
+    check "the kernel is PREEMPT_RT" grep -q PREEMPT_RT /proc/version
+    check "vcan" modprobe vcan
+    check "PPPoE" modprobe pppoe
+    ;;
+esac
 check "tun" tuntap tun
 check "tap" tuntap tap
 for kind in fq "htb default 1" "netem delay 1ms"; do

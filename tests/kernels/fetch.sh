@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# fetch.sh [--refresh] [SERIES...]: Debian's cloud kernels, unpacked into a cache.
+# fetch.sh [--refresh] [SERIES...]: Debian's cloud kernels, and with -rt behind the
+# series the PREEMPT_RT ones, which have all modules; unpacked into a cache.
 #
 # Prints one line for each series, fields separated by tabs:
 #   SERIES  VERSION  VMLINUZ  MODULES_DIR [NOTE]
@@ -18,10 +19,18 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # series, how its package is found:
 #   meta     what linux-image-cloud-amd64 of that series depends on
-#   newest   newest linux-image-SERIES.*-cloud-amd64
+#   newest   newest linux-image-SERIES.*-FLAVOUR-amd64
 #   rolling  the same; a newer release of the same major version if the archive dropped it
-all_series=(5.10 6.1 6.12 6.18 7.3)
-declare -A how=([5.10]=meta [6.1]=meta [6.12]=meta [6.18]=newest [7.3]=rolling)
+all_series=(5.10 6.1 6.12 6.18 7.3 7.3-rt)
+declare -A how=([5.10]=meta [6.1]=meta [6.12]=meta [6.18]=newest [7.3]=rolling [7.3-rt]=rolling)
+
+# flavour SERIES: what stands before -amd64 in the names of its packages
+flavour() {
+    case $1 in
+    *-rt) echo rt ;;
+    *) echo cloud ;;
+    esac
+}
 
 releases=(bookworm trixie bullseye)
 backports=(trixie-backports)
@@ -104,9 +113,9 @@ write_sources() {
     } >"$apt_dir/sources/kernels.sources"
 }
 
-# newest_image REGEX: the newest image package whose name after linux-image- fits
+# newest_image REGEX FLAVOUR: the newest image package of that flavour whose version fits
 newest_image() {
-    apt apt-cache search --names-only "^linux-image-$1-cloud-amd64\$" | awk '{ print $1 }' | sort -V | tail -n1
+    apt apt-cache search --names-only "^linux-image-$1-$2-amd64\$" | awk '{ print $1 }' | sort -V | tail -n1
 }
 
 version_of() {
@@ -115,7 +124,9 @@ version_of() {
 
 # find_image SERIES: sets image, version, note; fails if there is none
 find_image() {
-    local re=${1//./\\.} meta
+    local number=${1%-rt} flavour re meta
+    flavour=$(flavour "$1")
+    re=${number//./\\.}
     image='' version='' note=''
     case ${how[$1]-newest} in
     meta)
@@ -127,9 +138,9 @@ find_image() {
         version=$meta
         ;;
     *)
-        image=$(newest_image "$re\.[0-9].*")
+        image=$(newest_image "$re\.[0-9].*" "$flavour")
         if [[ -z $image && ${how[$1]-} == rolling ]]; then
-            image=$(newest_image "${1%%.*}\.[0-9].*")
+            image=$(newest_image "${1%%.*}\.[0-9].*" "$flavour")
             note="the archive has no $1 any more, this is the newest ${1%%.*}.x"
         fi
         [[ -n $image ]] || return 1
@@ -166,7 +177,7 @@ unpack() {
         dpkg -x "$deb" "$new/tree" || { reason="dpkg -x ${deb##*/} failed"; return 1; }
     done
     kernel=$(find "$new/tree" -name 'vmlinuz*' -type f | head -n1)
-    modules=$(find "$new/tree" -path '*lib/modules/*' -mindepth 3 -maxdepth 4 -name '*-cloud-amd64' -type d | head -n1)
+    modules=$(find "$new/tree" -path '*lib/modules/*' -mindepth 3 -maxdepth 4 -name "*-$(flavour "$series")-amd64" -type d | head -n1)
     if [[ -z $kernel || -z $modules ]]; then
         reason="no vmlinuz or no modules in ${packages[*]}"
         return 1
