@@ -7,12 +7,16 @@
  *         address, same port. All addresses are allowed. The keys are RFC 7748's.
  *     generic team DEVICE MODE
  *         before it has ports: "roundrobin", "broadcast"...
+ *     generic openvswitch DATAPATH PORT...
+ *         a datapath, which is a device of that name, with devices that exist as its ports.
+ *         It has no flows and nobody who makes them: it drops all that its ports receive.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
 #include <linux/if_team.h>
+#include <linux/openvswitch.h>
 #include <linux/wireguard.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -131,6 +135,33 @@ static void team(struct mnl_socket *socket, char **argv) {
     ask(socket, message, NULL, NULL);
 }
 
+/* A message about the datapath, 0 for a new one; what of the ports has no flow goes to nobody. */
+static struct nlmsghdr *about(int datapath, int family, int command, int version, int upcall) {
+    struct nlmsghdr *message = request(family, command, version);
+    struct ovs_header *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+
+    header->dp_ifindex = datapath;
+    mnl_attr_put_u32(message, upcall, 0);
+    return message;
+}
+
+static void openvswitch(struct mnl_socket *socket, char **argv) {
+    int family = family_of(socket, OVS_DATAPATH_FAMILY);
+    struct nlmsghdr *message =
+        about(0, family, OVS_DP_CMD_NEW, OVS_DATAPATH_VERSION, OVS_DP_ATTR_UPCALL_PID);
+
+    mnl_attr_put_strz(message, OVS_DP_ATTR_NAME, argv[0]);
+    ask(socket, message, NULL, NULL);
+    family = family_of(socket, OVS_VPORT_FAMILY);
+    for (char **port = argv + 1; *port; port++) {
+        message = about(if_nametoindex(argv[0]), family, OVS_VPORT_CMD_NEW, OVS_VPORT_VERSION,
+                        OVS_VPORT_ATTR_UPCALL_PID);
+        mnl_attr_put_u32(message, OVS_VPORT_ATTR_TYPE, OVS_VPORT_TYPE_NETDEV);
+        mnl_attr_put_strz(message, OVS_VPORT_ATTR_NAME, *port);
+        ask(socket, message, NULL, NULL);
+    }
+}
+
 int main(int argc, char **argv) {
     struct mnl_socket *socket = mnl_socket_open(NETLINK_GENERIC);
 
@@ -142,6 +173,8 @@ int main(int argc, char **argv) {
         wireguard(socket, argv + 2);
     else if (argc == 4 && !strcmp(argv[1], "team"))
         team(socket, argv + 2);
+    else if (argc > 3 && !strcmp(argv[1], "openvswitch"))
+        openvswitch(socket, argv + 2);
     else
         return 2;
     mnl_socket_close(socket);

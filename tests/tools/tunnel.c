@@ -2,12 +2,13 @@
 /*
  * The program behind a tun or tap device:
  *
- *     tunnel DEVICE tun|tap SOURCE DESTINATION COUNT SIZE
+ *     tunnel DEVICE tun|tap SOURCE DESTINATION COUNT SIZE [TYPE]
  *
  * creates the device and continues in the background; prints the pid that stays. What is
  * sent out of the device it throws away. At SIGUSR1, COUNT IPv4 and COUNT IPv6 packets
  * arrive in it: UDP from port SOURCE to port DESTINATION, SIZE bytes from the IP header
- * on. The device goes when the process ends.
+ * on. At SIGUSR2 the device, which must be down, gets another ARPHRD type, though not
+ * other packets. It goes when the process ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -93,7 +94,8 @@ int main(int argc, char **argv) {
     sigset_t signals;
     pid_t child;
 
-    if (argc != 7 || strtoul(argv[6], NULL, 10) > 1500 || strtoul(argv[6], NULL, 10) < 48)
+    if (argc < 7 || argc > 8 || strtoul(argv[6], NULL, 10) > 1500 ||
+        strtoul(argv[6], NULL, 10) < 48)
         return 2;
     tap = !strcmp(argv[2], "tap");
     request.ifr_flags = (tap ? IFF_TAP : IFF_TUN) | IFF_NO_PI;
@@ -103,6 +105,7 @@ int main(int argc, char **argv) {
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGUSR1);
+    sigaddset(&signals, SIGUSR2);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     child = fork();
     must(child >= 0, "fork");
@@ -117,10 +120,15 @@ int main(int argc, char **argv) {
                            {.fd = signalfd(-1, &signals, 0), .events = POLLIN}};
 
     while (poll(fds, 2, -1) > 0) {
+        struct signalfd_siginfo signal;
         char thrown[2048];
 
-        if (fds[1].revents && read(fds[1].fd, thrown, sizeof(thrown)) > 0)
-            deliver(device, tap, argv);
+        if (fds[1].revents && read(fds[1].fd, &signal, sizeof(signal)) == sizeof(signal)) {
+            if (signal.ssi_signo == SIGUSR1)
+                deliver(device, tap, argv);
+            else
+                must(argc == 8 && ioctl(device, TUNSETLINK, atoi(argv[7])) == 0, "TUNSETLINK");
+        }
         if (fds[0].revents && read(device, thrown, sizeof(thrown)) < 0 && errno != EAGAIN)
             break;
     }
