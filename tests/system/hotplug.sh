@@ -345,6 +345,7 @@ ok "$(echo "$used" | awk '{ most = $1 > $2 ? $1 : $2; print($3 > most + 4096) }'
     "memory after $renames new names, thrice: it ends to grow (kB:$used)"
 
 # Those that did are, however many come after them.
+noticed # that it is a2 again: what comes before that is the name's before
 ready "$B" b2
 first=$(value a2 udp-1002 rx_packets)
 first=${first/none/0}
