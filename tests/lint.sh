@@ -118,6 +118,15 @@ too_long() {
     wc -l "${sources[@]}" | awk '$1 > 400 && $2 != "total" { print $2 ": " $1 " lines" }'
 }
 
+# What has an interpreter is run by its name.
+not_executable() {
+    local script first
+    for script in "${scripts[@]}"; do
+        IFS= read -r first <"$script"
+        [[ $first != '#!'* || -x $script ]] || echo "$script is not executable"
+    done
+}
+
 check "gcc: no warning" gcc gcc compile gcc
 check "clang: no warning" clang clang compile clang
 check "clang-tidy: nothing to say" clang-tidy clang-tidy clang_tidy
@@ -129,6 +138,7 @@ check "clang-format: nothing to change" clang-format clang-format clang-format -
 check "the include graph has no cycle" tsort coreutils no_cycle include_edges
 check "the symbol graph has no cycle" nm binutils no_cycle symbol_edges
 check "no file over 400 lines" wc coreutils too_long
+check "every script can be run" chmod coreutils not_executable
 check "shellcheck: nothing to say" shellcheck shellcheck shellcheck -x -S warning -P SCRIPTDIR "${scripts[@]}"
 echo "1..$number"
 exit $((failures > 0))
