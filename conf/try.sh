@@ -112,9 +112,8 @@ left_of() {
 # ---- collectd ----
 
 # All interfaces and loopback, those that come later too. Any Interface line replaces
-# the default, which leaves out loopback and what is enslaved to a bridge, bond or team
-# (its packets pass the master too). So name what is to be left out; only ports that
-# are enslaved later are counted beside their master.
+# the default. So name what is to be left out: ports of a bridge, bond or team that are there
+# now, whose packets pass the master too.
 interface_lines() {
     local kind name
 
@@ -122,6 +121,11 @@ interface_lines() {
     echo '    Interface "/^$/"' # no name at all: a list must not be empty
     for kind in bridge bond team; do
         for name in $(ip -o link show type "${kind}_slave" | awk -F': ' '{ sub(/@.*/, "", $2); print $2 }'); do
+            # What is bridged from port to port is seen on a card or a bond only.
+            if [ $kind = bridge ] && { [ -e "/sys/class/net/$name/device" ] ||
+                [ -e "/sys/class/net/$name/bonding" ]; }; then
+                continue
+            fi
             echo "    Interface \"$name\""
         done
     done
