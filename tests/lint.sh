@@ -3,7 +3,8 @@
 # What compilers and linters say, and the shape of the code: no cycles, no file over 400 lines. TAP.
 # PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
 set -uo pipefail
-style=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.clang-format # not copied to PB_SOURCE
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+style=$top/.clang-format # not copied to PB_SOURCE
 cd "$PB_SOURCE" || exit 1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -118,12 +119,13 @@ too_long() {
     wc -l "${sources[@]}" | awk '$1 > 400 && $2 != "total" { print $2 ": " $1 " lines" }'
 }
 
-# What has an interpreter is run by its name.
+# What has an interpreter is run by its name. (A copy in PB_SOURCE may have the mode of an older
+# one; debian/postrm gets its from dpkg-deb.)
 not_executable() {
     local script first
-    for script in "${scripts[@]}"; do
+    for script in conf/*.sh tests/*.sh tests/*/*.sh; do
         IFS= read -r first <"$script"
-        [[ $first != '#!'* || -x $script ]] || echo "$script is not executable"
+        [[ $first != '#!'* || -x $top/$script ]] || echo "$script is not executable"
     done
 }
 
