@@ -125,10 +125,10 @@ int interfaces_init(struct interfaces *interfaces, const struct settings *settin
         return error;
     env->sums = calloc(classifier.slots, sizeof(*env->sums));
     error = env->sums ? make_slots(env) : -ENOMEM;
-    if (error)
+    if (error) {
         pb_log(LOG_ERR, "cannot start: %s.", strerror(-error));
-    if (error)
         return error;
+    }
     update_ipsec(interfaces);
     update_listeners(interfaces);
     return 0;

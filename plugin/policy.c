@@ -29,7 +29,7 @@ bool policy_mark_wanted(const struct settings *settings, struct default_rule *ru
     for (unsigned n = 0; n < links->number; n++) {
         struct netlink_link *link = &links->link[n];
 
-        link->wanted = selection_wants_any(settings->interfaces, link->name, link->altnames);
+        link->wanted = selection_wants(settings->interfaces, link->name, link->altnames);
     }
     return false;
 }

@@ -109,7 +109,7 @@ static bool matches_any(const struct selection *selection, const char *name) {
     return false;
 }
 
-bool selection_wants_any(const struct selection *selection, const char *name, const char *others) {
+bool selection_wants(const struct selection *selection, const char *name, const char *others) {
     bool matched;
 
     if (!selection->first)
@@ -118,10 +118,6 @@ bool selection_wants_any(const struct selection *selection, const char *name, co
     for (; others && *others && !matched; others += strlen(others) + 1)
         matched = matches_any(selection, others);
     return matched != selection->inverted;
-}
-
-bool selection_wants(const struct selection *selection, const char *name) {
-    return selection_wants_any(selection, name, NULL);
 }
 
 const char *selection_name(const struct selection *selection, unsigned n) {

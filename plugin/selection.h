@@ -35,8 +35,7 @@ bool selection_is_empty(const struct selection *selection);
  * Whether it selects the interface, by any of its names: `name`, and those of `others`, each
  * terminated, ended by an empty one; NULL: none. An empty selection selects all.
  */
-bool selection_wants(const struct selection *selection, const char *name);
-bool selection_wants_any(const struct selection *selection, const char *name, const char *others);
+bool selection_wants(const struct selection *selection, const char *name, const char *others);
 
 /*
  * The n-th plain name, from 0; NULL if there are fewer, or if the selection is inverted.

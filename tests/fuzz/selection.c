@@ -66,10 +66,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             free(pattern);
     }
     must(selection_is_empty(selection) == !accepted);
-    must(selection_wants(selection, name) == (any || !accepted));
+    must(selection_wants(selection, name, NULL) == (any || !accepted));
     must(first ? !strcmp(selection_name(selection, 0), first) : !selection_name(selection, 0));
     selection_invert(selection, true);
-    must(selection_wants(selection, name) == !any);
+    must(selection_wants(selection, name, NULL) == !any);
     must(!selection_name(selection, 0));
     selection_free(selection);
     free(first);

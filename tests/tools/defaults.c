@@ -29,7 +29,7 @@ int main(void) {
     if (config_defaults(&settings))
         return 1;
     printf("Interface all\n");
-    printf("IgnoreSelected %s\n", word(!selection_wants(settings.interfaces, "x")));
+    printf("IgnoreSelected %s\n", word(!selection_wants(settings.interfaces, "x", NULL)));
     printf("Direction %s\n", settings.ingress && settings.egress ? "both" : "one");
     printf("CountBy %s\n", count_by[settings.count_by]);
     printf("Port %s\n", settings.ports_number ? "some" : "none");

@@ -250,20 +250,20 @@ static void test_interfaces(void) {
     defaults(&settings);
     ok(read_block(&settings, lines, 3) == 0 && captured.number == 0,
        "Interface may be given several times, in upper or lower case");
-    ok(selection_wants(settings.interfaces, "eth0") &&
-           selection_wants(settings.interfaces, "wg7") &&
-           !selection_wants(settings.interfaces, "tun0"),
+    ok(selection_wants(settings.interfaces, "eth0", NULL) &&
+           selection_wants(settings.interfaces, "wg7", NULL) &&
+           !selection_wants(settings.interfaces, "tun0", NULL),
        "names and expressions select interfaces");
     ok(read_block(&settings, more, 2) == 0 && captured.number == 0, "also in a second block");
-    ok(!selection_wants(settings.interfaces, "eth0") &&
-           !selection_wants(settings.interfaces, "tun0") &&
-           selection_wants(settings.interfaces, "lo"),
+    ok(!selection_wants(settings.interfaces, "eth0", NULL) &&
+           !selection_wants(settings.interfaces, "tun0", NULL) &&
+           selection_wants(settings.interfaces, "lo", NULL),
        "IgnoreSelected inverts them all");
     config_free(&settings);
 
     defaults(&settings);
-    ok(read_block(&settings, back, 2) == 0 && selection_wants(settings.interfaces, "lo") &&
-           !selection_wants(settings.interfaces, "eth0"),
+    ok(read_block(&settings, back, 2) == 0 && selection_wants(settings.interfaces, "lo", NULL) &&
+           !selection_wants(settings.interfaces, "eth0", NULL),
        "IgnoreSelected false inverts nothing");
     config_free(&settings);
 }

@@ -183,7 +183,7 @@ static void test_selection(void) {
         ok(wrong == 0 && allocations > 2,
            "selection_add of %s, whichever allocation fails: -ENOMEM, the selection unchanged",
            patterns[i]);
-        ok(error == 0 && selection_wants(selection, "eth0"),
+        ok(error == 0 && selection_wants(selection, "eth0", NULL),
            "selection_add of %s, with memory: added", patterns[i]);
         selection_free(selection);
         selection = selection_new();

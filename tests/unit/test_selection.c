@@ -71,8 +71,8 @@ static void test_wants(void) {
         struct selection *selection = make(cases[i].patterns, false);
         struct selection *inverted = make(cases[i].patterns, true);
 
-        ok(selection_wants(selection, cases[i].name) == cases[i].selected &&
-               selection_wants(inverted, cases[i].name) == !cases[i].selected,
+        ok(selection_wants(selection, cases[i].name, NULL) == cases[i].selected &&
+               selection_wants(inverted, cases[i].name, NULL) == !cases[i].selected,
            "%s (\"%s\" by \"%s\"), the opposite with IgnoreSelected", cases[i].promise,
            cases[i].name, cases[i].patterns[0]);
         selection_free(selection);
@@ -85,9 +85,9 @@ static void test_empty(void) {
     char reason[64] = "";
 
     ok(selection_is_empty(selection), "a new selection is empty");
-    ok(selection_wants(selection, "eth0"), "and selects everything");
+    ok(selection_wants(selection, "eth0", NULL), "and selects everything");
     selection_invert(selection, true);
-    ok(selection_is_empty(selection) && selection_wants(selection, "eth0"),
+    ok(selection_is_empty(selection) && selection_wants(selection, "eth0", NULL),
        "with IgnoreSelected, too");
     ok(!selection_name(selection, 0), "and has no names");
     selection_invert(selection, false);
@@ -104,10 +104,11 @@ static void test_invert_order(void) {
 
     selection_invert(selection, true);
     selection_add(selection, "eth0", reason, sizeof(reason));
-    ok(!selection_wants(selection, "eth0") && selection_wants(selection, "eth1"),
+    ok(!selection_wants(selection, "eth0", NULL) && selection_wants(selection, "eth1", NULL),
        "IgnoreSelected may precede the names");
     selection_invert(selection, false);
-    ok(selection_wants(selection, "eth0") && !selection_wants(selection, "eth1"), "and be reset");
+    ok(selection_wants(selection, "eth0", NULL) && !selection_wants(selection, "eth1", NULL),
+       "and be reset");
     selection_free(selection);
 }
 
@@ -129,10 +130,10 @@ static void test_refused(void) {
     ok(selection_add(selection, "/(/", tiny, sizeof(tiny)) == -EINVAL &&
            memchr(tiny, 0, sizeof(tiny)),
        "a reason is truncated to the size of the buffer");
-    ok(selection_is_empty(selection) && selection_wants(selection, "eth0"),
+    ok(selection_is_empty(selection) && selection_wants(selection, "eth0", NULL),
        "refused patterns leave the selection unchanged");
     selection_add(selection, "wg0", reason, sizeof(reason));
-    ok(selection_wants(selection, "wg0") && !selection_wants(selection, "eth0"),
+    ok(selection_wants(selection, "wg0", NULL) && !selection_wants(selection, "eth0", NULL),
        "and valid ones can be added");
     selection_free(selection);
 }
