@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The clock by which the plugin measures: CLOCK_MONOTONIC, in nanoseconds. */
+/* The clocks by which the plugin measures, in nanoseconds: CLOCK_MONOTONIC. */
 #ifndef PB_CLOCK_H
 #define PB_CLOCK_H
 
@@ -13,6 +13,14 @@ static inline __u64 monotonic(void) {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* For hours and days: CLOCK_BOOTTIME, which goes on while the machine is suspended. */
+static inline __u64 boottime(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
     return now.tv_sec * SECOND + now.tv_nsec;
 }
 

@@ -142,24 +142,19 @@ static void apply_selected(struct interface *interface, const struct interface_e
         ledger_select(interface->ledger, env->settings->ports[i]);
 }
 
-struct listening {
-    struct interface *interface;
-    struct slots *slots;
-    __u64 now;
-};
+static bool is_listening(const void *context, __u32 key) {
+    const struct interface *interface = context;
 
-static void apply_listener(void *context, __u32 key) {
-    const struct listening *listening = context;
+    return listeners_has(interface->listeners, interface->loopback, key);
+}
 
-    if (ledger_listening(listening->interface->ledger, key, listening->now))
-        slots_reserve(listening->slots, key);
+static void reserve_slot(void *context, __u32 key) {
+    slots_reserve(context, key);
 }
 
 void interface_apply_policy(struct interface *interface, const struct interface_env *env) {
-    struct listening listening = {.interface = interface, .slots = env->slots, .now = monotonic()};
-
     apply_selected(interface, env);
-    listeners_for_each(&env->listeners, interface->loopback, apply_listener, &listening);
+    listeners_for_each(&env->listeners, interface->loopback, reserve_slot, env->slots);
 }
 
 /* ---- reading ---- */
@@ -171,7 +166,7 @@ static void account(struct interface *interface, const struct interface_env *env
 
     counters_read(instance->counters, list, number, env->sums);
     slots_account(env->slots, instance->tally, env->sums, ledger_account, interface->ledger);
-    ledger_update(interface->ledger, monotonic());
+    ledger_update(interface->ledger, boottime());
     save_state(env, interface);
 }
 
@@ -179,10 +174,15 @@ static void keep_slot(void *context, __u32 key, __u64 busy) {
     slots_keep(context, key, busy);
 }
 
+static void keep_reserved(void *context, __u32 key) {
+    slots_keep(context, key, SLOTS_BUSY_MAX);
+}
+
 void interface_read(struct interface *interface, const struct interface_env *env, const __u32 *list,
                     __u32 number) {
     account(interface, env, list, number);
     ledger_for_each_port(interface->ledger, keep_slot, env->slots);
+    listeners_for_each(&env->listeners, interface->loopback, keep_reserved, env->slots);
 }
 
 /* ---- an interface comes and goes ---- */
@@ -218,6 +218,8 @@ void interface_take(struct interface *interface, const struct interface_env *env
     if (instance->counting)
         interface->final_reports = 0;
     interface->loopback = link->flags & IFF_LOOPBACK;
+    interface->listeners = &env->listeners;
+    ledger_set_listeners(interface->ledger, is_listening, interface);
     /* Before the first packet, so that the policy holds for all of them. */
     interface_apply_policy(interface, env);
     save_state(env, interface);

@@ -81,8 +81,9 @@ struct interface {
     struct interface *next;    /* the monitor's list */
     struct instance *instance; /* NULL: not counted */
     struct ledger *ledger;
-    unsigned final_reports;   /* reads that still report its series after it was removed */
-    __u64 removed_at;         /* monotonic ns; 0: not removed */
+    unsigned final_reports;            /* reads that still report its series after it was removed */
+    __u64 removed_at;                  /* monotonic ns; 0: not removed */
+    const struct listeners *listeners; /* those of all interfaces; NULL: never counted */
     bool loopback;            /* listeners on loopback addresses can be reached through it */
     __u64 retry_at;           /* monotonic ns: no attempt to attach to failed_index before then */
     struct log_limit failure; /* to attach, of the index and with the error that follow */

@@ -5,9 +5,21 @@
 
 #include "array.h"
 #include "ledger_private.h"
-#include "log.h"
 #include "pages.h"
 #include "series_name.h"
+
+/* They need no memory later that may not be there then. */
+static int add_groups(struct ledger_ports *ports, __u32 groups) {
+    if (!groups)
+        return 0;
+    ports->series = calloc(groups, sizeof(ports->series[0]));
+    if (!ports->series)
+        return -ENOMEM;
+    ports->number = ports->capacity = groups;
+    for (__u32 i = 0; i < groups; i++)
+        ports->series[i] = (struct series){.key = PB_KEYS + i, .kind = SELECTED};
+    return 0;
+}
 
 int ledger_new(struct ledger **out, const char *interface, const struct ledger_policy *policy) {
     struct ledger *ledger = pages_new(sizeof(*ledger));
@@ -16,6 +28,10 @@ int ledger_new(struct ledger **out, const char *interface, const struct ledger_p
         return -ENOMEM;
     ledger->policy = *policy;
     snprintf(ledger->interface, sizeof(ledger->interface), "%s", interface);
+    if (add_groups(&ledger->ports, policy->groups)) {
+        ledger_free(ledger);
+        return -ENOMEM;
+    }
     *out = ledger;
     return 0;
 }
@@ -23,21 +39,24 @@ int ledger_new(struct ledger **out, const char *interface, const struct ledger_p
 void ledger_free(struct ledger *ledger) {
     if (!ledger)
         return;
-    free(ledger->ports);
-    key_index_clear(&ledger->port_index);
+    free(ledger->ports.series);
+    key_index_clear(&ledger->ports.index);
     free(ledger->candidates);
     pages_free(ledger, sizeof(*ledger));
 }
 
-static void add_counters(struct pb_counters *to, const struct pb_counters *delta) {
-    to->rx_bytes += delta->rx_bytes;
-    to->rx_packets += delta->rx_packets;
-    to->tx_bytes += delta->tx_bytes;
-    to->tx_packets += delta->tx_packets;
+void ledger_set_listeners(struct ledger *ledger, ledger_listening_fn *is_listening,
+                          const void *context) {
+    ledger->is_listening = is_listening;
+    ledger->is_listening_context = context;
 }
 
-static bool is_zero(const struct pb_counters *counters) {
-    return !(counters->rx_bytes | counters->rx_packets | counters->tx_bytes | counters->tx_packets);
+static bool is_listening(const struct ledger *ledger, __u32 key) {
+    return ledger->is_listening && ledger->is_listening(ledger->is_listening_context, key);
+}
+
+static bool is_group(__u32 key) {
+    return key >= PB_KEYS;
 }
 
 static __u64 bytes_of(const struct pb_counters *counters) {
@@ -73,9 +92,12 @@ struct series *ledger_use_fixed(struct ledger *ledger, __u32 slot) {
 }
 
 static struct series *find_series(const struct ledger *ledger, __u32 key) {
-    __u32 index = key_index_get(&ledger->port_index, key);
+    __u32 index;
 
-    return index ? &ledger->ports[index - 1] : NULL;
+    if (is_group(key))
+        return key - PB_KEYS < ledger->policy.groups ? &ledger->ports.series[key - PB_KEYS] : NULL;
+    index = key_index_get(&ledger->ports.index, key);
+    return index ? &ledger->ports.series[index - 1] : NULL;
 }
 
 static void credit_other(struct ledger *ledger, __u32 key, const struct pb_counters *delta) {
@@ -100,17 +122,20 @@ void ledger_account(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
     struct candidate *candidates = NULL;
     struct ledger *ledger = context;
     struct series *series;
+    bool listening;
 
     if (slot < PB_FIXED_SLOTS) {
         credit(ledger_use_fixed(ledger, slot), delta);
         return;
     }
     series = find_series(ledger, key);
-    if (series && series->active) {
+    if (series && (series->active || is_group(key))) {
         add_counters(&series->pending, delta);
         return;
     }
-    if (slot_bytes >= ledger->policy.min_bytes)
+    listening = is_listening(ledger, key);
+    /* No port needs less, so that a scan takes no memory. */
+    if (listening || slot_bytes >= ledger->policy.min_bytes)
         candidates = array_grow(ledger->candidates, ledger->candidates_number,
                                 &ledger->candidates_capacity, sizeof(*candidates));
     if (!candidates) {
@@ -118,7 +143,8 @@ void ledger_account(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
         return;
     }
     ledger->candidates = candidates;
-    candidates[ledger->candidates_number++] = (struct candidate){.delta = *delta, .key = key};
+    candidates[ledger->candidates_number++] = (struct candidate){
+        .delta = *delta, .slot_bytes = slot_bytes, .key = key, .listening = listening};
 }
 
 static int by_bytes(const void *a, const void *b) {
@@ -128,34 +154,25 @@ static int by_bytes(const void *a, const void *b) {
     return left < right ? 1 : left > right ? -1 : 0;
 }
 
-/* The series of a port, created if it has none. NULL: the limit of its kind, or no memory. */
-static struct series *find_or_create(struct ledger *ledger, __u32 key, enum kind kind) {
-    struct series *series = find_series(ledger, key), *ports;
+struct series *ledger_add_port(struct ledger *ledger, __u32 key) {
+    struct series *series = find_series(ledger, key);
+    struct ledger_ports *ports = &ledger->ports;
 
     if (series)
         return series;
-    if (kind != SELECTED && ledger->created[kind] >= ledger->policy.max_series)
+    series = array_grow(ports->series, ports->number, &ports->capacity, sizeof(*series));
+    if (!series)
         return NULL;
-    ports =
-        array_grow(ledger->ports, ledger->ports_number, &ledger->ports_capacity, sizeof(*ports));
-    if (!ports)
+    ports->series = series;
+    if (key_index_add(&ports->index, key, ports->number + 1))
         return NULL;
-    ledger->ports = ports;
-    if (key_index_add(&ledger->port_index, key, ledger->ports_number + 1))
-        return NULL;
-    series = &ports[ledger->ports_number++];
-    *series = (struct series){.key = key, .kind = kind};
-    if (++ledger->created[kind] == ledger->policy.max_series && kind != SELECTED)
-        pb_log(LOG_WARNING,
-               "%s: MaxPorts reached: %u %s ports have become series, further ones are counted in "
-               "\"other\". Select the ports that matter with Port, or raise MaxPorts.",
-               ledger->interface, ledger->policy.max_series,
-               kind == LISTENING ? "listening" : "busy");
+    series += ports->number++;
+    *series = (struct series){.key = key};
     return series;
 }
 
 bool ledger_select(struct ledger *ledger, __u32 key) {
-    struct series *series = find_or_create(ledger, key, SELECTED);
+    struct series *series = ledger_add_port(ledger, key);
 
     if (!series)
         return false;
@@ -164,60 +181,85 @@ bool ledger_select(struct ledger *ledger, __u32 key) {
     return true;
 }
 
-bool ledger_listening(struct ledger *ledger, __u32 key, __u64 now) {
-    struct series *series = find_or_create(ledger, key, LISTENING);
-
-    if (!series)
-        return false;
-    if (series->kind != SELECTED)
-        series->kind = LISTENING;
-    series->active = true;
-    series->last_active = now;
-    return true;
-}
-
-/*
- * Ends the least busy of the dynamic series in favour of a port that counted `bytes` in this read.
- * Only for a port more than twice as busy, or two of about the same size would alternate. False:
- * there is no such series.
- */
-static bool evict_weakest(struct ledger *ledger, __u64 bytes) {
-    const struct series *end = ledger->ports + ledger->ports_number;
+/* The least busy of the dynamic series that may end; NULL: there is none. */
+static struct series *find_weakest(const struct ledger *ledger) {
     struct series *weakest = NULL;
 
-    for (struct series *series = ledger->ports; series < end; series++)
+    for (__u32 i = 0; i < ledger->ports.number; i++) {
+        struct series *series = &ledger->ports.series[i];
+
         if (may_end(series) && series->kind == DYNAMIC &&
             (!weakest || series->decayed_peak < weakest->decayed_peak))
             weakest = series;
-    if (!weakest || bytes / 2 <= weakest->decayed_peak)
+    }
+    return weakest;
+}
+
+/* The places that TopPorts leaves to dynamic ports in one read. */
+struct places {
+    __u32 active; /* dynamic series */
+    bool taken;   /* none is left, nor for any port less busy than the one that found this */
+};
+
+/* With a lower TopPorts than before there may be more series than places. */
+static void end_surplus(struct ledger *ledger, struct places *places) {
+    struct series *weakest;
+
+    while (ledger->policy.top && places->active > ledger->policy.top &&
+           (weakest = find_weakest(ledger))) {
+        end_port(ledger, weakest);
+        places->active--;
+    }
+}
+
+/*
+ * Whether a dynamic port that counted `bytes` in this read finds a place. A series ends only for
+ * one more than twice as busy, or two of about the same size would alternate.
+ */
+static bool make_place(struct ledger *ledger, struct places *places, __u64 bytes) {
+    struct series *weakest;
+
+    if (!ledger->policy.top || places->active < ledger->policy.top)
+        return true;
+    weakest = places->taken ? NULL : find_weakest(ledger);
+    if (!weakest || bytes / 2 <= weakest->decayed_peak) {
+        places->taken = true;
         return false;
+    }
     end_port(ledger, weakest);
+    places->active--;
     return true;
 }
 
-/* The series of a dynamic port, if the limits permit one. active: how many dynamic ones are. */
-static struct series *promote(struct ledger *ledger, const struct candidate *candidate,
-                              __u32 *active) {
-    if (!find_series(ledger, candidate->key) &&
-        ledger->created[DYNAMIC] >= ledger->policy.max_series)
+/* The series of a port, if the limits permit one. */
+static struct series *promote(struct ledger *ledger, struct places *places,
+                              const struct candidate *candidate) {
+    enum kind kind = candidate->listening ? LISTENING : DYNAMIC;
+    bool has_record = find_series(ledger, candidate->key);
+    struct series *series;
+
+    if (!ledger_may_begin(ledger, kind, candidate->slot_bytes, has_record) ||
+        (kind == DYNAMIC && !make_place(ledger, places, bytes_of(&candidate->delta))))
         return NULL;
-    if (ledger->policy.top && *active >= ledger->policy.top) {
-        if (!evict_weakest(ledger, bytes_of(&candidate->delta)))
-            return NULL;
-        --*active;
-    }
-    return find_or_create(ledger, candidate->key, DYNAMIC);
+    series = ledger_add_port(ledger, candidate->key);
+    if (!series)
+        return NULL;
+    if (!has_record)
+        ledger_begun(ledger, kind);
+    if (series->kind != SELECTED)
+        series->kind = kind;
+    return series;
 }
 
-static void update_candidate(struct ledger *ledger, const struct candidate *candidate, __u64 now,
-                             __u32 *active) {
+static void update_candidate(struct ledger *ledger, struct places *places,
+                             const struct candidate *candidate, __u64 now) {
     struct series *series = find_series(ledger, candidate->key);
 
     if (series && series->active) { /* the port had two slots in this read */
         credit(series, &candidate->delta);
         return;
     }
-    series = promote(ledger, candidate, active);
+    series = promote(ledger, places, candidate);
     if (!series) {
         credit_other(ledger, candidate->key, &candidate->delta);
         return;
@@ -225,39 +267,53 @@ static void update_candidate(struct ledger *ledger, const struct candidate *cand
     credit(series, &candidate->delta);
     series->decayed_peak = bytes_of(&candidate->delta);
     series->last_active = now;
-    ++*active;
+    places->active += series->kind == DYNAMIC;
+}
+
+/* Ends an active series whose time has come. */
+static void update_port(struct ledger *ledger, struct series *series, __u64 now) {
+    __u64 bytes = bytes_of(&series->pending);
+
+    if (series->kind != SELECTED && is_listening(ledger, series->key)) {
+        series->kind = LISTENING;
+        series->last_active = now;
+    }
+    if ((bytes && series->kind == DYNAMIC) || series->last_active > now)
+        series->last_active = now;
+    /* Rises at once and falls by a quarter per read: a short pause must not cost a place. */
+    series->decayed_peak = greater(bytes, series->decayed_peak - series->decayed_peak / 4);
+    if (may_end(series) && series->kind != SELECTED &&
+        (now - series->last_active >= ledger->policy.idle_timeout ||
+         (series->ending && series->kind == DYNAMIC))) {
+        /* A port that has stopped listening and is still busy may return as a dynamic one. */
+        end_port(ledger, series);
+        series->kind = DYNAMIC;
+    }
 }
 
 void ledger_update(struct ledger *ledger, __u64 now) {
-    __u32 active = 0;
+    struct places places = {0};
 
-    for (__u32 i = 0; i < ledger->ports_number; i++) {
-        struct series *series = &ledger->ports[i];
-        __u64 bytes = bytes_of(&series->pending);
+    for (int kind = 0; kind < SELECTED; kind++)
+        bar_pass(&ledger->limits[kind].bar, now);
+    for (__u32 i = 0; i < ledger->ports.number; i++) {
+        struct series *series = &ledger->ports.series[i];
 
-        if (bytes && series->kind == DYNAMIC)
-            series->last_active = now;
-        /* Rises at once and falls by a quarter per read: a short pause must not cost a place. */
-        series->decayed_peak = greater(bytes, series->decayed_peak - series->decayed_peak / 4);
-        if (may_end(series) && series->kind != SELECTED &&
-            (now - series->last_active >= ledger->policy.idle_timeout ||
-             (series->ending && series->kind == DYNAMIC))) {
-            /* A port that has stopped listening and is still busy may return as a dynamic one. */
-            end_port(ledger, series);
-            series->kind = DYNAMIC;
-        }
-        active += series->active && series->kind == DYNAMIC;
+        if (series->active)
+            update_port(ledger, series, now);
+        places.active += series->active && series->kind == DYNAMIC;
     }
+    end_surplus(ledger, &places);
 
     /* The busiest first, as the limits may not permit all of them. */
     if (ledger->candidates_number)
         qsort(ledger->candidates, ledger->candidates_number, sizeof(*ledger->candidates), by_bytes);
     for (__u32 i = 0; i < ledger->candidates_number; i++)
-        update_candidate(ledger, &ledger->candidates[i], now, &active);
+        update_candidate(ledger, &places, &ledger->candidates[i], now);
     ledger->candidates_number = 0;
 
-    for (__u32 i = 0; i < ledger->ports_number; i++) {
-        struct series *series = &ledger->ports[i];
+    for (__u32 i = 0; i < ledger->ports.number; i++) {
+        struct series *series = &ledger->ports.series[i];
 
         if (!is_zero(&series->pending))
             credit(series, &series->pending);
@@ -266,10 +322,10 @@ void ledger_update(struct ledger *ledger, __u64 now) {
 }
 
 void ledger_for_each_port(const struct ledger *ledger, ledger_port_fn *port, void *context) {
-    for (__u32 i = 0; i < ledger->ports_number; i++) {
-        const struct series *series = &ledger->ports[i];
+    for (__u32 i = 0; i < ledger->ports.number; i++) {
+        const struct series *series = &ledger->ports.series[i];
 
-        if (series->active)
+        if (series->active && !is_group(series->key))
             port(context, series->key,
                  series->kind == DYNAMIC ? series->decayed_peak : LEDGER_BUSY_MAX);
     }
@@ -282,14 +338,9 @@ void ledger_end(struct ledger *ledger, __u32 key) {
         series->ending = true;
 }
 
-static void report_series(struct series *series, __u32 slot, ledger_report_fn *report,
+static void report_series(struct series *series, const char *instance, ledger_report_fn *report,
                           void *context) {
-    char name[SERIES_NAME_SIZE];
-
-    if (!series->active)
-        return;
-    series_name(name, slot, series->key);
-    report(context, name, &series->total);
+    report(context, instance, &series->total);
     series->reported = true;
     series->unreported = !is_zero(&series->deferred);
     add_counters(&series->total, &series->deferred);
@@ -297,18 +348,33 @@ static void report_series(struct series *series, __u32 slot, ledger_report_fn *r
 }
 
 void ledger_report(struct ledger *ledger, ledger_report_fn *report, void *context) {
-    for (__u32 i = 0; i < ledger->fixed_number; i++)
-        report_series(&ledger->fixed[ledger->fixed_used[i]], ledger->fixed_used[i], report,
+    char name[SERIES_NAME_SIZE];
+
+    for (__u32 i = 0; i < ledger->fixed_number; i++) {
+        __u32 slot = ledger->fixed_used[i];
+
+        if (!ledger->fixed[slot].active)
+            continue;
+        series_name(name, slot, PB_KEYS);
+        report_series(&ledger->fixed[slot], name, report, context);
+    }
+    for (__u32 i = 0; i < ledger->ports.number; i++) {
+        struct series *series = &ledger->ports.series[i];
+
+        if (!series->active)
+            continue;
+        if (!is_group(series->key))
+            series_name(name, PB_FIXED_SLOTS, series->key);
+        report_series(series, is_group(series->key) ? ledger->policy.group[i] : name, report,
                       context);
-    for (__u32 i = 0; i < ledger->ports_number; i++)
-        report_series(&ledger->ports[i], PB_FIXED_SLOTS, report, context);
+    }
 }
 
 void ledger_suspend(struct ledger *ledger) {
     for (__u32 i = 0; i < ledger->fixed_number; i++)
         end_series(&ledger->fixed[ledger->fixed_used[i]]);
-    for (__u32 i = 0; i < ledger->ports_number; i++)
-        end_series(&ledger->ports[i]);
+    for (__u32 i = 0; i < ledger->ports.number; i++)
+        end_series(&ledger->ports.series[i]);
 }
 
 bool ledger_is_zero(const struct ledger *ledger) {

@@ -14,9 +14,13 @@ static int compare(const void *a, const void *b) {
     return l < r ? -1 : l > r;
 }
 
-static bool has(const struct listeners *listeners, const struct netlink_listener *listener) {
-    return listeners->number && bsearch(listener, listeners->found, listeners->number,
-                                        sizeof(*listener), compare) != NULL;
+static const struct netlink_listener *find(const struct listeners *listeners, __u32 key,
+                                           bool loopback) {
+    const struct netlink_listener sought = {.key = key, .loopback = loopback};
+
+    return listeners->number
+               ? bsearch(&sought, listeners->found, listeners->number, sizeof(sought), compare)
+               : NULL;
 }
 
 void listeners_update(struct listeners *listeners, __u64 now) {
@@ -34,7 +38,8 @@ void listeners_update(struct listeners *listeners, __u64 now) {
         qsort(found, number, sizeof(*found), compare);
     /* An unconnected UDP socket may be a client's that lives for one query. */
     for (unsigned i = 0; i < number; i++)
-        found[i].confirmed = found[i].key / PB_PORTS != PB_UDP || has(listeners, &found[i]);
+        found[i].confirmed =
+            found[i].key / PB_PORTS != PB_UDP || find(listeners, found[i].key, found[i].loopback);
     free(listeners->found);
     listeners->found = found;
     listeners->number = number;
@@ -53,4 +58,13 @@ void listeners_for_each(const struct listeners *listeners, bool loopback,
         if (listener->confirmed && (loopback || !listener->loopback))
             each(context, listener->key);
     }
+}
+
+static bool is_confirmed(const struct netlink_listener *listener) {
+    return listener && listener->confirmed;
+}
+
+bool listeners_has(const struct listeners *listeners, bool loopback, __u32 key) {
+    return is_confirmed(find(listeners, key, false)) ||
+           (loopback && is_confirmed(find(listeners, key, true)));
 }

@@ -34,4 +34,7 @@ void listeners_free(struct listeners *listeners);
 void listeners_for_each(const struct listeners *listeners, bool loopback,
                         void (*each)(void *context, __u32 key), void *context);
 
+/* Whether it calls each() for the key. */
+bool listeners_has(const struct listeners *listeners, bool loopback, __u32 key);
+
 #endif

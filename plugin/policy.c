@@ -105,8 +105,9 @@ __u64 policy_memory_max(__u64 machine) {
 
 struct ledger_policy policy_ledger(const struct settings *settings) {
     return (struct ledger_policy){.min_bytes = settings->min_bytes,
-                                  .max_series = settings->max_ports,
+                                  .max_ports = settings->max_ports,
                                   .top = settings->top_ports,
+                                  .selected = settings->ports_number,
                                   .idle_timeout = settings->idle_timeout * SECOND};
 }
 
@@ -132,7 +133,7 @@ struct port_range policy_ephemeral(const struct settings *settings, const char *
 /* ---- what outlives the daemon ---- */
 
 /* To be changed with the meaning of anything saved that its size does not tell. */
-#define LAYOUT 2
+#define LAYOUT 3
 
 size_t policy_slots_state_size(const struct settings *settings) {
     return snapshot_size(
@@ -146,8 +147,7 @@ size_t policy_tally_size(const struct settings *settings) {
 size_t policy_state_size(const struct settings *settings) {
     struct ledger_policy ledger = policy_ledger(settings);
 
-    return snapshot_size(policy_tally_size(settings) +
-                         ledger_saved_size(&ledger, settings->ports_number));
+    return snapshot_size(policy_tally_size(settings) + ledger_saved_size(&ledger));
 }
 
 /* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */

@@ -3,12 +3,15 @@
  * The ledger: which series there are, that no total ever falls, and that all totals together are
  * what was accounted. Exact scenarios first, then random ones against a model.
  *
- * Links: plugin/key_index.c, plugin/ledger.c, plugin/ledger_restore.c, plugin/series_name.c.
+ * Links: plugin/bar.c, plugin/key_index.c, plugin/ledger.c, plugin/ledger_limits.c,
+ * plugin/ledger_restore.c, plugin/series_name.c. Needs -lm.
  */
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bar.h"
 #include "capture.h"
 #include "key_index.h"
 #include "ledger.h"
@@ -21,7 +24,7 @@
 
 /* ---- a ledger and its last report ---- */
 
-#define REPORTS_MAX 512
+#define REPORTS_MAX 8192
 
 struct report {
     char instance[SERIES_NAME_SIZE];
@@ -33,6 +36,8 @@ struct fixture {
     __u64 now; /* ns */
     struct report report[REPORTS_MAX];
     unsigned reports;
+    bool listening[PB_PORT_KEYS]; /* during this read */
+    bool any_listening;
 };
 
 static struct fixture fixture; /* too large for a stack */
@@ -50,17 +55,22 @@ static void on_report(void *context, const char *instance, const struct pb_count
 #define INTERVAL (10 * SECOND)
 #define NEVER    (1ull << 62)
 
+static bool is_listening(const void *context, __u32 key) {
+    return ((const struct fixture *)context)->listening[key];
+}
+
 static void begin_policy(struct ledger_policy policy) {
     memset(&fixture, 0, sizeof(fixture));
     fixture.now = 1000 * INTERVAL;
     capture_clear();
     if (ledger_new(&fixture.ledger, "eth0", &policy))
         abort();
+    ledger_set_listeners(fixture.ledger, is_listening, &fixture);
 }
 
-static void begin(__u64 min_bytes, __u32 max_series) {
+static void begin(__u64 min_bytes, __u32 max_ports) {
     begin_policy((struct ledger_policy){
-        .min_bytes = min_bytes, .max_series = max_series, .idle_timeout = NEVER});
+        .min_bytes = min_bytes, .max_ports = max_ports, .idle_timeout = NEVER});
 }
 
 static void end(void) {
@@ -81,6 +91,14 @@ static void finish_read(void) {
     update();
     report_all();
     fixture.now += INTERVAL;
+    if (fixture.any_listening)
+        memset(fixture.listening, 0, sizeof(fixture.listening));
+    fixture.any_listening = false;
+}
+
+/* The port has a listening socket during this read. */
+static void listening(__u32 key) {
+    fixture.listening[key] = fixture.any_listening = true;
 }
 
 /* Received bytes and sent bytes, 3:1, so that no field can be mistaken for another. */
@@ -145,10 +163,24 @@ static __u64 reported(const char *instance) {
     return bytes;
 }
 
+/* What the next process continues with. */
+static void restart(const struct ledger_policy *policy) {
+    void *saved = malloc(ledger_saved_size(policy));
+    struct ledger *restored;
+
+    ledger_save(fixture.ledger, saved);
+    if (ledger_new(&restored, "eth0", policy) || ledger_restore(restored, saved))
+        abort();
+    ledger_free(fixture.ledger);
+    fixture.ledger = restored;
+    ledger_set_listeners(restored, is_listening, &fixture);
+    free(saved);
+}
+
 /* ---- a series becomes active ---- */
 
 static void test_nothing(void) {
-    begin(10000, 16);
+    begin(10000, 512);
     finish_read();
     is_u64(fixture.reports, 0, "a new ledger reports nothing");
     ok(!is_active(TCP(80)), "no port is active");
@@ -159,7 +191,7 @@ static void test_nothing(void) {
 }
 
 static void test_zero_first(void) {
-    begin(0, 16);
+    begin(0, 512);
     account_port(TCP(80), 1000);
     finish_read();
     is_u64(reported("tcp-80"), 0, "a new series first reports 0");
@@ -177,7 +209,7 @@ static void test_zero_first(void) {
 }
 
 static void test_zero_first_then_traffic(void) {
-    begin(0, 16);
+    begin(0, 512);
     account_port(TCP(80), 1000);
     finish_read();
     account_port(TCP(80), 103);
@@ -191,7 +223,7 @@ static void test_zero_first_then_traffic(void) {
 static void test_all_fields(void) {
     struct pb_counters delta = {3, 5, 7, 11};
 
-    begin(0, 16);
+    begin(0, 512);
     ledger_account(fixture.ledger, DYNAMIC_SLOT, TCP(80), 10, &delta);
     ledger_account(fixture.ledger, PB_SLOT_NONIP, PB_KEYS, 0, &delta);
     finish_read();
@@ -203,7 +235,7 @@ static void test_all_fields(void) {
 }
 
 static void test_fixed(void) {
-    begin(10000, 16);
+    begin(10000, 512);
     account(PB_SLOT_IP(1), PB_KEYS, 0, 100);
     account(PB_SLOT_IP(1), PB_KEYS, 0, 10);
     account(PB_SLOT_NONIP, PB_KEYS, 0, 1);
@@ -223,7 +255,7 @@ static void test_fixed(void) {
 static void test_packets_without_bytes(void) {
     struct pb_counters delta = {.tx_packets = 1};
 
-    begin(10000, 16);
+    begin(10000, 512);
     ledger_account(fixture.ledger, PB_SLOT_OTHER(PB_TCP), PB_KEYS, 0, &delta);
     finish_read();
     ledger_account(fixture.ledger, PB_SLOT_OTHER(PB_TCP), PB_KEYS, 0, &delta);
@@ -235,7 +267,7 @@ static void test_packets_without_bytes(void) {
 /* ---- MinBytes ---- */
 
 static void test_min_bytes(void) {
-    begin(10000, 16);
+    begin(10000, 512);
     account_port(TCP(1), 9999);
     account_port(TCP(2), 10000);
     account_port(TCP(3), 10001);
@@ -252,7 +284,7 @@ static void test_min_bytes(void) {
 }
 
 static void test_min_bytes_over_reads(void) {
-    begin(10000, 16);
+    begin(10000, 512);
     account(DYNAMIC_SLOT, TCP(80), 6000, 6000);
     finish_read();
     is_u64(reported("tcp-80"), NOT_REPORTED, "below MinBytes at the first read: no series yet");
@@ -272,10 +304,10 @@ static void test_min_bytes_over_reads(void) {
 }
 
 static void test_min_bytes_zero(void) {
-    struct pb_counters packet = {.rx_packets = 1};
+    struct pb_counters packet = {.rx_bytes = 1, .rx_packets = 1};
 
-    begin(0, 16);
-    ledger_account(fixture.ledger, DYNAMIC_SLOT, TCP(80), 0, &packet);
+    begin(0, 512);
+    ledger_account(fixture.ledger, DYNAMIC_SLOT, TCP(80), 1, &packet);
     finish_read();
     is_u64(reported("tcp-80"), 0, "MinBytes 0: any packet makes a series");
     is_u64(fixture.reports, 1, "and nothing is in other");
@@ -283,7 +315,7 @@ static void test_min_bytes_zero(void) {
 }
 
 static void test_min_bytes_largest(void) {
-    begin(1ull << 53, 16);
+    begin(1ull << 53, 512);
     account(DYNAMIC_SLOT, TCP(80), (1ull << 53) - 1, 1000);
     account(DYNAMIC_SLOT, TCP(443), 1ull << 53, 1000);
     finish_read();
@@ -293,7 +325,7 @@ static void test_min_bytes_largest(void) {
 }
 
 static void test_other_by_transport(void) {
-    begin(10000, 16);
+    begin(10000, 512);
     account_port(PB_KEY(PB_TCP, 65535), 101);
     account_port(PB_KEY(PB_UDP, 0), 103);
     account_port(PB_KEY(PB_UDP, 65535), 1000);
@@ -309,7 +341,7 @@ static void test_other_by_transport(void) {
 
 /* The port's old slot was unlinked and its new one has counted, too. */
 static void test_two_slots_one_port(void) {
-    begin(1000, 16);
+    begin(1000, 512);
     account(DYNAMIC_SLOT, TCP(80), 5000, 101);
     account(DYNAMIC_SLOT + 1, TCP(80), 2000, 2000);
     finish_read();
@@ -319,7 +351,7 @@ static void test_two_slots_one_port(void) {
     is_u64(reported("tcp-other"), NOT_REPORTED, "and nothing in other");
     end();
 
-    begin(1000, 16);
+    begin(1000, 512);
     account(DYNAMIC_SLOT, TCP(80), 101, 101);
     account(DYNAMIC_SLOT + 1, TCP(80), 2000, 2000);
     finish_read();
@@ -329,85 +361,363 @@ static void test_two_slots_one_port(void) {
     end();
 }
 
-/* ---- the limit of series ---- */
+/* ---- the bar: arithmetic ---- */
 
-static void test_limit(void) {
-    begin(1000, 3);
-    account_port(TCP(1), 2000);
-    account_port(TCP(2), 6000);
-    account_port(TCP(3), 3000);
-    account_port(TCP(4), 5000);
-    account_port(TCP(5), 4000);
-    finish_read();
-    ok(reported("tcp-2") == 0 && reported("tcp-4") == 0 && reported("tcp-5") == 0,
-       "more ports than may become series: the busiest do");
-    ok(reported("tcp-1") == NOT_REPORTED && reported("tcp-3") == NOT_REPORTED, "the others do not");
-    ok(is_active(TCP(5)) && !is_active(TCP(3)), "and are not active");
-    is_u64(captured.number, 1, "a warning is logged");
-    ok(captured.priority[0] == LOG_WARNING && strstr(captured.line[0], "eth0") &&
-           strstr(captured.line[0], "3 ") && strstr(captured.line[0], "Port") &&
-           strstr(captured.line[0], "MaxPorts"),
-       "with the interface, the limit and the remedies");
-    finish_read();
-    is_u64(reported("tcp-other"), 5000, "what they counted is in other");
+#define WEEK BAR_HALF_LIFE
 
-    account_port(PB_KEY(PB_UDP, 53), 50000);
-    finish_read();
-    finish_read();
-    ok(reported("udp-53") == NOT_REPORTED && reported("udp-other") == 50000,
-       "ports that come later stay in other, however busy");
-    is_u64(captured.number, 1, "the warning is logged once");
-    account_port(TCP(2), 1);
-    finish_read();
-    is_u64(reported("tcp-2"), 6001, "the existing series continue");
-    end();
+static void test_bar(void) {
+    struct bar bar = {0};
+    unsigned wrong = 0;
+
+    is_u64(WEEK, 7 * 86400 * SECOND, "the half-life is a week");
+    is_u64(bar_bytes(&bar, 10000, 512), 10000, "the bar begins at MinBytes");
+    is_u64(bar_bytes(&bar, 0, 512), 1, "with MinBytes 0 at a byte");
+    for (unsigned begun = 0; begun <= 2048; begun++) {
+        bar.begun = begun;
+        wrong += bar_bytes(&bar, 10000, 512) != 10000ull << (begun / 64);
+        wrong += bar_bytes(&bar, 0, 512) != 1ull << (begun / 64);
+        wrong += bar_bytes(&bar, 1, 16) != (begun / 2 < 64 ? 1ull << (begun / 2) : UINT64_MAX);
+    }
+    is_u64(wrong, 0, "it doubles with each eighth of MaxPorts");
+    bar.begun = 63.999;
+    is_u64(bar_bytes(&bar, 10000, 512), 10000, "and not before");
+    bar.begun = 10 * 64;
+    is_u64(bar_bytes(&bar, 1ull << 53, 512), 1ull << 63, "the largest MinBytes may double");
+    bar.begun = 11 * 64;
+    is_u64(bar_bytes(&bar, 1ull << 53, 512), UINT64_MAX, "then it is what nobody carries");
+    bar.begun = 1e30;
+    is_u64(bar_bytes(&bar, 1, 32768), UINT64_MAX, "nor is there an overflow beyond");
 }
 
-/* With every slot in use no further port may ask for a series: the last one logs the warning. */
-static void test_limit_exact(void) {
-    begin(0, 3);
-    account_port(TCP(1), 1000);
-    account_port(TCP(2), 2000);
+static bool is_near(double got, double expected) {
+    return fabs(got - expected) < expected * 1e-9;
+}
+
+static void test_bar_pass(void) {
+    struct bar bar = {.begun = 800, .at = 5 * SECOND}, steps = bar, other;
+
+    bar_pass(&bar, 5 * SECOND + WEEK);
+    ok(is_near(bar.begun, 400), "after a week half of it is left");
+    for (unsigned step = 1; step <= 60480; step++)
+        bar_pass(&steps, 5 * SECOND + step * 10 * SECOND);
+    ok(is_near(steps.begun, 400), "in steps of ten seconds, too");
+    bar_pass(&bar, 5 * SECOND + WEEK + WEEK / 2);
+    ok(is_near(bar.begun, 400 / sqrt(2)), "after half a week more, the root of that");
+    other = bar;
+    bar_pass(&bar, bar.at);
+    ok(bar.begun == other.begun, "a clock that stands still changes nothing");
+    bar_pass(&bar, 1);
+    ok(bar.begun == other.begun, "nor does one that goes back");
+    bar_pass(&bar, 1 + WEEK);
+    ok(is_near(bar.begun, other.begun / 2), "from there it counts on");
+    bar_pass(&bar, UINT64_MAX);
+    ok(bar.begun == 0, "after a million weeks nothing is left");
+}
+
+/* ---- the bar: who becomes a series ---- */
+
+/*
+ * As many dynamic series as are necessary for the bar to be MinBytes << doublings, and one more: it
+ * stays there for some minutes.
+ */
+static void raise_bar(unsigned doublings, __u32 max_ports) {
+    for (__u32 port = 0; port < doublings * max_ports / 8 + 1; port++)
+        account(DYNAMIC_SLOT, PB_KEY(PB_SCTP, 1000 + port), 1ull << 60, 1);
+    update();
+}
+
+static void test_limit(void) {
+    begin(1000, 32); /* doubles with every fourth */
+    for (__u32 port = 1; port <= 6; port++)
+        account_port(TCP(port), 1000 + port);
     finish_read();
-    is_u64(captured.number, 0, "below the limit nothing is logged");
-    account_port(TCP(3), 3000);
+    is_u64(fixture.reports, 4 + 1,
+           "more ports than the bar permits: as many become series as it does");
+    ok(is_active(TCP(6)) && is_active(TCP(3)) && !is_active(TCP(2)), "the busiest");
+    is_u64(captured.number, 1, "that the bar has risen is logged");
+    ok(captured.priority[0] == LOG_NOTICE && strstr(captured.line[0], "eth0: 4 busy ports") &&
+           strstr(captured.line[0], "2000 bytes") && strstr(captured.line[0], "Port") &&
+           strstr(captured.line[0], "MaxPorts") && strstr(captured.line[0], "MinBytes"),
+       "with the interface, the kind, the bar and the remedies");
     finish_read();
-    is_u64(fixture.reports, 3, "as many ports as MaxPorts allows become series");
-    is_u64(captured.number, 1, "with the last of them the warning is logged");
-    ledger_suspend(fixture.ledger);
-    for (__u32 port = 1; port <= 3; port++)
-        account_port(TCP(port), 1000);
+    is_u64(reported("tcp-other"), 2003, "what the others counted is in other");
+
+    account_port(TCP(7), 2000); /* after ten seconds four are fewer */
+    account(DYNAMIC_SLOT, TCP(1), 1999, 100);
+    account(DYNAMIC_SLOT, TCP(2), 2000, 100);
     finish_read();
-    ok(fixture.reports == 3 && captured.number == 1,
-       "series that become active again do not count against the limit again");
+    ok(!is_active(TCP(1)) && is_active(TCP(2)),
+       "a further one needs twice as many bytes in its slot");
+    account_port(TCP(6), 1);
+    finish_read();
+    is_u64(reported("tcp-6"), 1007, "one that is a series needs none");
+    is_u64(captured.number, 1, "it is logged once");
     end();
 }
 
 static void test_limit_is_of_one_interface(void) {
-    struct ledger_policy policy = {.min_bytes = 0, .max_series = 1, .idle_timeout = NEVER};
+    struct ledger_policy policy = {.min_bytes = 0, .max_ports = 8, .idle_timeout = NEVER};
     struct pb_counters delta = {.rx_bytes = 100, .rx_packets = 1};
     struct ledger *second;
 
-    begin(0, 2);
+    begin(0, 16);
     if (ledger_new(&second, "eth1", &policy))
         abort();
     account_port(TCP(1), 100);
     ledger_account(second, DYNAMIC_SLOT, TCP(2), 100, &delta);
     finish_read();
-    is_u64(captured.number, 0, "each interface has its own limit");
+    is_u64(captured.number, 0, "each interface has its own bar");
     ledger_update(second, fixture.now);
     fixture.reports = 0;
     ledger_report(second, on_report, &fixture);
     ok(reported("tcp-2") == 0 && captured.number == 1 && strstr(captured.line[0], "eth1"),
-       "and the warning names it");
+       "and the line names it");
     ledger_free(second);
+    end();
+}
+
+static void test_limit_zero(void) {
+    begin(0, 64);
+    for (__u32 port = 1; port <= 9; port++)
+        account_port(TCP(port), 1);
+    finish_read();
+    is_u64(fixture.reports, 8 + 1,
+           "MinBytes 0: of ports that carried a byte an eighth of MaxPorts");
+    account_port(TCP(102), 200);
+    account_port(TCP(100), 1);
+    account_port(TCP(101), 2);
+    finish_read();
+    ok(!is_active(TCP(100)) && is_active(TCP(101)), "then two bytes are needed");
+    end();
+}
+
+static void test_limit_falls(void) {
+    begin(1000, 64);
+    raise_bar(2, 64);
+    account(DYNAMIC_SLOT, TCP(80), 2000, 60);
+    finish_read();
+    ok(!is_active(TCP(80)), "half of the bar is not enough");
+    fixture.now += WEEK / 2; /* while the machine was suspended, say */
+    account(DYNAMIC_SLOT, TCP(80), 2001, 1);
+    finish_read();
+    ok(is_active(TCP(80)), "half a week later it is");
+    end();
+}
+
+/* A port that was a series is one again with MinBytes: a backup at night. */
+static void test_limit_record(void) {
+    begin_policy(
+        (struct ledger_policy){.min_bytes = 1000, .max_ports = 64, .idle_timeout = INTERVAL});
+    account_port(TCP(873), 1000);
+    finish_read();
+    for (int reads = 0; reads < 3; reads++)
+        finish_read();
+    ok(!is_active(TCP(873)), "a series ends");
+    raise_bar(20, 64);
+    account_port(TCP(874), 1000000);
+    account_port(TCP(873), 999);
+    finish_read();
+    ok(!is_active(TCP(874)) && !is_active(TCP(873)), "the bar rises, and MinBytes is MinBytes");
+    account_port(TCP(873), 1000);
+    finish_read();
+    is_u64(reported("tcp-873"), 1000, "with that it returns, however high the bar");
+    end();
+}
+
+/* The most names that storage ever gets, and whether the ledger knows it after a restart, too. */
+static void test_limit_names(bool restart_in_between) {
+    unsigned active = 0;
+    const struct ledger_policy policy = {
+        .min_bytes = 1000, .max_ports = 16, .idle_timeout = INTERVAL};
+
+    begin_policy(policy);
+    for (__u32 port = 1; port <= 64; port++) {
+        is_u64(capture_count("no other one will"), 0, "port %u of 4 * MaxPorts", port);
+        account(DYNAMIC_SLOT, TCP(port), 1ull << 62, 1000);
+        finish_read();
+    }
+    ok(capture_count("eth0: 64 busy ports have become series, which is 4 times MaxPorts") == 1 &&
+           capture_count("no other one will") == 1,
+       "4 * MaxPorts ports have become series: that is logged");
+    is_u64(capture_count("lately"), 1, "beside that the bar has risen");
+    for (int reads = 0; reads < 3; reads++)
+        finish_read(); /* all end */
+    if (restart_in_between)
+        restart(&policy);
+    fixture.now += 1000 * WEEK;
+    for (__u32 port = 65; port <= 80; port++)
+        account(DYNAMIC_SLOT, TCP(port), 1ull << 62, 1000);
+    for (__u32 port = 1; port <= 20; port++)
+        account_port(TCP(port), 1000);
+    finish_read();
+    for (__u32 port = 1; port <= 80; port++)
+        active += is_active(TCP(port)) == (port <= 20);
+    is_u64(active, 80, "then only ports that were series become series%s",
+           restart_in_between ? ", after a restart, too" : "");
+    is_u64(capture_count("no other one will"), 1, "it is not logged again");
+    for (__u32 port = 1; port <= 3; port++) {
+        listening(TCP(100 + port));
+        account_port(TCP(100 + port), 1);
+    }
+    finish_read();
+    ok(is_active(TCP(101)) && is_active(TCP(103)), "listening ports have names of their own");
+    end();
+}
+
+static void test_limit_logged_weekly(void) {
+    begin(1000, 64);
+    for (unsigned week = 0; week < 3; week++) {
+        for (unsigned day = 0; day < 7; day++) { /* above the lowest bar, below it, above it */
+            for (__u32 port = 0; port < 10; port++)
+                account(DYNAMIC_SLOT, TCP(100 * week + 10 * day + port), 1ull << 62, 1000);
+            update();
+            fixture.now += WEEK / 7;
+        }
+        is_u64(capture_count("lately"), week + 1, "that the bar rose is logged once a week: %u",
+               week + 1);
+    }
+    end();
+}
+
+/* ---- the bar: junk ---- */
+
+/*
+ * A sender of junk that knows the bar. In each interval it gives the ports that it has begun with
+ * what they lack, then takes new ones.
+ */
+#define JUNK_PORTS 2000
+
+struct junk {
+    __u64 given[JUNK_PORTS];
+    bool active[JUNK_PORTS];
+    double begun; /* series, by the sender's own count */
+    unsigned series;
+};
+
+static __u64 junk_needs(double begun, __u64 min_bytes, __u32 max_ports) {
+    return min_bytes * (__u64)pow(2, floor(begun / (max_ports / 8.0)));
+}
+
+static void send_junk(struct junk *junk, __u64 bytes, __u64 min_bytes, __u32 max_ports) {
+    double begun = junk->begun;
+
+    for (unsigned port = 0; port < JUNK_PORTS && bytes; port++) {
+        __u64 needed = junk_needs(begun, min_bytes, max_ports), part;
+
+        if (junk->active[port] || needed <= junk->given[port])
+            continue;
+        part = needed - junk->given[port] < bytes ? needed - junk->given[port] : bytes;
+        junk->given[port] += part;
+        bytes -= part;
+        account(DYNAMIC_SLOT, PB_KEY(PB_UDP, port), junk->given[port], part);
+        begun += junk->given[port] == needed;
+    }
+    update();
+    for (unsigned port = 0; port < JUNK_PORTS; port++) {
+        if (junk->active[port] || !junk->given[port] || !is_active(PB_KEY(PB_UDP, port)))
+            continue;
+        junk->active[port] = true;
+        junk->begun++;
+        junk->series++;
+    }
+}
+
+static void pass_time(struct junk *junk, __u64 time) {
+    fixture.now += time;
+    junk->begun *= pow(0.5, (double)time / (7 * 86400.0 * SECOND));
+}
+
+/* The bar of dynamic ports, by what a new one needs, which is a series then. */
+static __u64 find_bar(__u64 min_bytes) {
+    static __u32 probe;
+
+    for (probe++;; min_bytes *= 2) {
+        account(DYNAMIC_SLOT, PB_KEY(PB_SCTP, probe), min_bytes, 1);
+        update();
+        if (is_active(PB_KEY(PB_SCTP, probe)))
+            return min_bytes;
+    }
+}
+
+static void test_junk(void) {
+    static struct junk junk;
+    __u64 bar;
+
+    begin(10000, 512);
+    for (unsigned interval = 0; interval < 360; interval++) {
+        send_junk(&junk, 12500000, 10000, 512);
+        pass_time(&junk, INTERVAL);
+    }
+    bar = find_bar(10000);
+    ok(junk.series >= 780 && junk.series <= 830, "an hour of 10 Mbit/s of junk makes %u series",
+       junk.series);
+    is_u64(bar, 40960000, "and a bar of 41 MB");
+    is_u64(bar, junk_needs(junk.begun, 10000, 512), "which is what the sender reckoned");
+    is_u64(capture_count("lately"), 1, "one line says that it rose");
+    is_u64(captured.number, 1, "and no other");
+    pass_time(&junk, WEEK);
+    bar = find_bar(10000);
+    is_u64(bar, 640000, "a week later it is 640 kB");
+    is_u64(bar, junk_needs(junk.begun, 10000, 512), "as reckoned");
+    pass_time(&junk, 8 * WEEK);
+    is_u64(find_bar(10000), 10000, "two months later it is what it was before");
+    end();
+}
+
+/* Without a bar, 20 kB to each port for minutes would make all of them series. */
+static void test_junk_on_every_port(void) {
+    unsigned reads = 0;
+
+    begin(10000, 512);
+    for (__u32 port = 0; port < PB_PORTS; port++) {
+        account_port(TCP(port), 20000);
+        if (port % 2184 == 2183) /* five minutes of reads */
+            finish_read();
+    }
+    finish_read();
+    ok(fixture.reports <= 130, "20 kB to every port make %u series", fixture.reports);
+    do { /* a service */
+        account(DYNAMIC_SLOT, PB_KEY(PB_UDP, 443), 25000000 * (reads + 1ull), 25000000);
+        finish_read();
+    } while (!is_active(PB_KEY(PB_UDP, 443)) && ++reads < 10);
+    ok(reads < 2, "a service that begins then, with 50 MB in two reads, is one within %u",
+       reads + 1);
+    end();
+}
+
+static void test_junk_of_listeners(void) {
+    unsigned reads = 0;
+
+    begin(10000, 512);
+    for (unsigned n = 0; n < 5; n++) {
+        for (__u32 port = 0; port < 30000; port++) {
+            listening(TCP(20000 + port));
+            account_port(TCP(20000 + port), 60);
+        }
+        finish_read();
+    }
+    ok(fixture.reports <= 260, "30,000 listening ports with 60 bytes in each read make %u series",
+       fixture.reports);
+    is_u64(capture_count("256 listening ports have become series lately"), 1, "which is logged");
+    do {
+        for (__u32 port = 0; port < 30000; port++)
+            listening(TCP(20000 + port));
+        listening(TCP(5432));
+        account(DYNAMIC_SLOT, TCP(5432), 25000000 * (reads + 1ull), 25000000);
+        finish_read();
+    } while (!is_active(TCP(5432)) && ++reads < 10);
+    ok(reads < 2, "a service that listens then, with 50 MB in two reads, is one within %u",
+       reads + 1);
+    account(DYNAMIC_SLOT, TCP(80), 10000, 10000);
+    finish_read();
+    ok(is_active(TCP(80)), "the bar of dynamic ports is where it was");
     end();
 }
 
 /* ---- an interface is removed and returns ---- */
 
 static void test_suspend(void) {
-    begin(1000, 16);
+    begin(1000, 512);
     account_port(TCP(80), 5000);
     account_port(TCP(81), 7000);
     account(PB_SLOT_NONIP, PB_KEYS, 0, 101);
@@ -442,7 +752,7 @@ static void test_suspend(void) {
 }
 
 static void test_suspend_with_deferred(void) {
-    begin(0, 16);
+    begin(0, 512);
     account_port(TCP(80), 5000);
     finish_read();
     ledger_suspend(fixture.ledger); /* 0 was reported, 5000 is deferred */
@@ -455,7 +765,7 @@ static void test_suspend_with_deferred(void) {
            "an amount that was deferred when the interface was removed is not lost");
     end();
 
-    begin(0, 16);
+    begin(0, 512);
     account_port(TCP(80), 5000);
     update();
     ledger_suspend(fixture.ledger); /* before its first report */
@@ -470,12 +780,8 @@ static void test_suspend_with_deferred(void) {
 
 /* ---- selected ports ---- */
 
-static void listening(__u32 key) {
-    ledger_listening(fixture.ledger, key, fixture.now);
-}
-
 static void test_selected(void) {
-    begin(10000, 16);
+    begin(10000, 512);
     ok(ledger_select(fixture.ledger, TCP(443)), "a port can be selected");
     ok(is_active(TCP(443)), "and is active at once");
     finish_read();
@@ -491,7 +797,7 @@ static void test_selected(void) {
 }
 
 static void test_selected_with_traffic(void) {
-    begin(10000, 16);
+    begin(10000, 512);
     ledger_select(fixture.ledger, TCP(443));
     account_port(TCP(443), 101); /* between attaching and the first read */
     finish_read();
@@ -503,8 +809,8 @@ static void test_selected_with_traffic(void) {
 }
 
 static void test_selected_ignores_limits(void) {
-    begin_policy((struct ledger_policy){
-        .min_bytes = 0, .max_series = 2, .top = 1, .idle_timeout = INTERVAL});
+    begin_policy(
+        (struct ledger_policy){.min_bytes = 0, .max_ports = 2, .top = 1, .idle_timeout = INTERVAL});
     for (__u32 port = 1; port <= 5; port++)
         ledger_select(fixture.ledger, TCP(port));
     finish_read();
@@ -522,7 +828,7 @@ static void test_selected_ignores_limits(void) {
 }
 
 static void test_selected_again(void) {
-    begin(0, 16);
+    begin(0, 512);
     account_port(TCP(80), 1000);
     finish_read();
     finish_read();
@@ -541,76 +847,96 @@ static void test_selected_again(void) {
 
 #define TIMEOUT (6 * INTERVAL)
 
-static void begin_timeout(__u32 max_series) {
+static void begin_timeout(__u32 max_ports) {
     begin_policy((struct ledger_policy){
-        .min_bytes = 10000, .max_series = max_series, .idle_timeout = TIMEOUT});
+        .min_bytes = 10000, .max_ports = max_ports, .idle_timeout = TIMEOUT});
 }
 
 static void test_listening(void) {
-    begin_timeout(16);
+    begin_timeout(512);
+    for (int reads = 0; reads < 3; reads++) {
+        listening(TCP(22));
+        finish_read();
+    }
+    ok(fixture.reports == 0 && !is_active(TCP(22)),
+       "a listening port without a packet is no series");
     listening(TCP(22));
+    account_port(TCP(22), 1);
     finish_read();
-    is_u64(reported("tcp-22"), 0, "a listening port is a series at once, at 0");
+    is_u64(reported("tcp-22"), 0, "with its first packet it is, at 0");
     ok(is_active(TCP(22)), "and active");
     for (int reads = 0; reads < 20; reads++) {
         listening(TCP(22));
         finish_read();
     }
-    is_u64(reported("tcp-22"), 0, "it stays while it listens, without any traffic");
+    is_u64(reported("tcp-22"), 1, "it stays while it listens, without any traffic");
     listening(TCP(22));
     account_port(TCP(22), 1);
     finish_read();
-    is_u64(reported("tcp-22"), 1, "and needs no MinBytes");
+    is_u64(reported("tcp-22"), 2, "and needs no MinBytes");
     end();
 }
 
-static void test_listening_with_traffic(void) {
-    begin_timeout(16);
+/* A packet without bytes is one. */
+static void test_listening_first_packet(void) {
+    const struct pb_counters packet = {.tx_packets = 1};
+
+    begin_timeout(512);
     listening(TCP(22));
-    account_port(TCP(22), 101);
+    ledger_account(fixture.ledger, DYNAMIC_SLOT, TCP(22), 0, &packet);
+    account_port(TCP(23), 9999);
     finish_read();
-    is_u64(reported("tcp-22"), 0,
-           "a listening port with traffic in the first read first reports 0");
-    listening(TCP(22));
+    ok(is_active(TCP(22)) && !is_active(TCP(23)), "a packet makes a listening port a series");
+    ledger_set_listeners(fixture.ledger, NULL, NULL);
+    listening(TCP(24));
+    account_port(TCP(24), 1);
     finish_read();
-    is_u64(reported("tcp-22"), 101, "and its traffic at the next read");
+    ok(!is_active(TCP(24)), "while nobody knows who listens, it makes none");
     end();
 }
 
 static void test_socket_closed(void) {
     int reads = 0;
 
-    begin_timeout(16);
+    begin_timeout(512);
     listening(TCP(22));
     account_port(TCP(22), 101);
     finish_read();
     do { /* the socket is closed */
+        account_port(TCP(22), 1);
         finish_read();
         reads++;
     } while (reported("tcp-22") != NOT_REPORTED && reads < 100);
-    is_u64(reads, TIMEOUT / INTERVAL, "the series ends IdleTimeout after the socket was closed");
+    is_u64(reads, TIMEOUT / INTERVAL,
+           "the series ends IdleTimeout after the socket was closed, whatever it carries");
     ok(!is_active(TCP(22)), "and its port is not active");
 
-    listening(TCP(22));
-    account_port(TCP(22), 103);
+    account_port(TCP(22), 9999);
     finish_read();
-    is_u64(reported("tcp-22"), 101, "when it listens again it first reports its previous total");
+    ok(!is_active(TCP(22)), "without a socket it needs MinBytes to return");
+    raise_bar(20, 512);
+    listening(TCP(22));
+    account_port(TCP(22), 1);
+    finish_read();
+    is_u64(reported("tcp-22"), 101 + TIMEOUT / INTERVAL - 1,
+           "when it listens again it returns with its first packet, and its previous total");
     listening(TCP(22));
     finish_read();
-    is_u64(reported("tcp-22"), 204, "and continues");
+    is_u64(reported("tcp-22"), 102 + TIMEOUT / INTERVAL - 1, "and continues");
     end();
 }
 
 static void test_socket_closed_but_busy(void) {
-    begin_timeout(16);
+    begin_timeout(512);
     listening(TCP(22));
+    account_port(TCP(22), 100);
     finish_read();
     for (int reads = 0; reads < 20; reads++) {
         account(DYNAMIC_SLOT, TCP(22), 20000, 100); /* a slot that it has had for long */
         finish_read();
     }
     finish_read();
-    is_u64(reported("tcp-22") + reported("tcp-other"), 2000,
+    is_u64(reported("tcp-22") + reported("tcp-other"), 2100,
            "a busy port without its socket is treated like any busy port");
     is_u64(reported("tcp-other"), 100,
            "what it counted in the read that ended its series is in other");
@@ -621,10 +947,9 @@ static void test_socket_closed_but_busy(void) {
 }
 
 static void test_busy_port_listens(void) {
-    begin_timeout(1);
+    begin_timeout(512);
     account_port(TCP(80), 10000);
     finish_read();
-    is_u64(captured.number, 1, "the limit of busy ports is reached");
     for (int reads = 0; reads < 20; reads++) {
         listening(TCP(80));
         finish_read();
@@ -634,24 +959,51 @@ static void test_busy_port_listens(void) {
 }
 
 static void test_listening_limit(void) {
-    begin_timeout(3);
-    for (__u32 port = 1; port <= 3; port++)
-        ok(ledger_listening(fixture.ledger, TCP(port), fixture.now),
-           "listening port %u is a series", port);
-    is_u64(captured.number, 1, "MaxPorts is also the limit of listening ports, which is logged");
-    ok(strstr(captured.line[0], "listening") && strstr(captured.line[0], "3 ") &&
-           strstr(captured.line[0], "MaxPorts"),
-       "with the kind, the limit and the remedy");
-    ok(!ledger_listening(fixture.ledger, TCP(4), fixture.now), "one more port is refused");
-    ok(ledger_listening(fixture.ledger, TCP(3), fixture.now), "one with a series is not");
-    is_u64(captured.number, 1, "the warning is logged once");
-    for (__u32 port = 11; port <= 14; port++)
-        account_port(TCP(port), 10000 + port);
+    begin_timeout(16);
+    for (__u32 port = 1; port <= 9; port++) {
+        listening(TCP(port));
+        account_port(TCP(port), 100 - port);
+    }
     finish_read();
-    ok(reported("tcp-12") == 0 && reported("tcp-11") == NOT_REPORTED && fixture.reports == 7,
-       "the same number of busy ports may become series in addition");
-    is_u64(captured.number, 2, "that limit is logged separately");
-    ok(ledger_select(fixture.ledger, TCP(4)), "a selected port is not limited");
+    ok(is_active(TCP(1)) && is_active(TCP(8)) && !is_active(TCP(9)),
+       "until half of MaxPorts, a packet is enough for a listening port");
+    is_u64(captured.number, 1, "then it is logged");
+    fixture.now -= INTERVAL; /* half of MaxPorts, a moment later, is less */
+    ok(strstr(captured.line[0], "8 listening ports") && strstr(captured.line[0], " 160000 bytes") &&
+           strstr(captured.line[0], "MaxPorts"),
+       "with the kind, the bar and the remedy");
+    listening(TCP(9));
+    listening(TCP(10));
+    account(DYNAMIC_SLOT, TCP(9), 159999, 1);
+    account(DYNAMIC_SLOT, TCP(10), 160000, 1);
+    listening(TCP(3));
+    account_port(TCP(3), 1);
+    finish_read();
+    ok(!is_active(TCP(9)) && is_active(TCP(10)), "from there it needs what the bar says");
+    is_u64(reported("tcp-3"), 98, "one that is a series does not");
+    account_port(TCP(11), 10000);
+    finish_read();
+    ok(is_active(TCP(11)), "the bar of busy ports is another one");
+    raise_bar(1, 16);
+    is_u64(captured.number, 2, "which is logged separately");
+    ok(ledger_select(fixture.ledger, TCP(9)), "a selected port is not limited");
+    end();
+}
+
+/* Ports that nobody told apart from a client's a minute ago. */
+static void test_listening_limit_falls(void) {
+    begin_timeout(512);
+    for (__u32 port = 1; port <= 300; port++) {
+        listening(TCP(port));
+        account_port(TCP(port), 1);
+    }
+    finish_read();
+    is_u64(fixture.reports, 256 + 1, "256 of 300 listening ports with a packet are series");
+    fixture.now += WEEK / 512; /* 20 minutes; 0.35 of 256 are forgotten */
+    listening(TCP(300));
+    account_port(TCP(300), 1);
+    finish_read();
+    ok(is_active(TCP(300)), "and one more soon");
     end();
 }
 
@@ -660,7 +1012,7 @@ static void test_listening_limit(void) {
 static void test_idle(void) {
     int reads = 0;
 
-    begin_timeout(16);
+    begin_timeout(512);
     account_port(TCP(80), 10000);
     account_port(TCP(81), 20000);
     account(PB_SLOT_NONIP, PB_KEYS, 0, 1);
@@ -687,10 +1039,28 @@ static void test_idle(void) {
     end();
 }
 
+/* Of another time namespace, say. */
+static void test_idle_clock_back(void) {
+    int reads = 0;
+
+    begin_timeout(512);
+    account_port(TCP(80), 10000);
+    finish_read();
+    finish_read();
+    finish_read();
+    fixture.now = 10;
+    do {
+        finish_read();
+        reads++;
+    } while (is_active(TCP(80)) && reads < 100);
+    is_u64(reads, TIMEOUT / INTERVAL + 1, "when the clock goes back, IdleTimeout begins anew");
+    end();
+}
+
 /* An IdleTimeout below the interval is allowed: a series reports all it counted before it ends. */
 static void test_idle_at_once(void) {
     begin_policy(
-        (struct ledger_policy){.min_bytes = 0, .max_series = 16, .idle_timeout = INTERVAL / 10});
+        (struct ledger_policy){.min_bytes = 0, .max_ports = 512, .idle_timeout = INTERVAL / 10});
     account_port(TCP(80), 10000);
     finish_read();
     is_u64(reported("tcp-80"), 0,
@@ -704,13 +1074,13 @@ static void test_idle_at_once(void) {
 
 /* ---- TopPorts ---- */
 
-static void begin_top(__u32 top, __u32 max_series) {
+static void begin_top(__u32 top, __u32 max_ports) {
     begin_policy((struct ledger_policy){
-        .min_bytes = 1000, .max_series = max_series, .top = top, .idle_timeout = NEVER});
+        .min_bytes = 1000, .max_ports = max_ports, .top = top, .idle_timeout = NEVER});
 }
 
 static void test_top(void) {
-    begin_top(2, 16);
+    begin_top(2, 512);
     account_port(TCP(1), 1000);
     account_port(TCP(2), 3000);
     account_port(TCP(3), 2000);
@@ -744,7 +1114,7 @@ static void test_top(void) {
 }
 
 static void test_top_return(void) {
-    begin_top(1, 16);
+    begin_top(1, 512);
     account_port(TCP(1), 1000);
     finish_read();
     finish_read();
@@ -762,7 +1132,7 @@ static void test_top_return(void) {
 }
 
 static void test_top_pause(void) {
-    begin_top(1, 16);
+    begin_top(1, 512);
     for (int reads = 0; reads < 3; reads++) {
         account_port(TCP(1), 100000);
         finish_read();
@@ -781,7 +1151,7 @@ static void test_top_pause(void) {
 
 /* A series is not evicted before it has reported what it counted in its first read. */
 static void test_top_evicts_newcomer(void) {
-    begin_top(1, 16);
+    begin_top(1, 512);
     account_port(TCP(1), 1000);
     finish_read();
     is_u64(reported("tcp-1"), 0, "a series becomes active");
@@ -799,23 +1169,62 @@ static void test_top_evicts_newcomer(void) {
 
 /* Only a port that may become a series evicts another. */
 static void test_top_and_limit(void) {
-    begin_top(2, 2);
-    account_port(TCP(1), 1000);
-    account_port(TCP(2), 1000);
+    begin_top(3, 16);
+    raise_bar(1, 16);
     finish_read();
     finish_read();
-    account_port(TCP(3), 50000);
+    account(DYNAMIC_SLOT, TCP(3), 1999, 1999);
+    account(DYNAMIC_SLOT, TCP(4), 1999, 50000);
     finish_read();
-    is_u64(reported("tcp-3"), NOT_REPORTED, "beyond MaxPorts no port becomes a series");
-    ok(reported("tcp-1") != NOT_REPORTED && reported("tcp-2") != NOT_REPORTED,
+    ok(reported("tcp-3") == NOT_REPORTED && reported("tcp-4") == NOT_REPORTED,
+       "below the bar no port becomes a series");
+    ok(is_active(PB_KEY(PB_SCTP, 1000)) && is_active(PB_KEY(PB_SCTP, 1001)),
        "and none is evicted for it");
     end();
 }
 
+/* TopPorts was lowered, and collectd restarted. */
+static void test_top_lowered(void) {
+    struct ledger_policy policy = {
+        .min_bytes = 1000, .max_ports = 512, .top = 10, .idle_timeout = NEVER};
+    void *saved = malloc(ledger_saved_size(&policy));
+
+    begin_policy(policy);
+    for (__u32 port = 1; port <= 10; port++)
+        account_port(TCP(port), 1000 * port);
+    listening(TCP(22));
+    account_port(TCP(22), 1);
+    finish_read();
+    finish_read();
+    update();
+    ledger_save(fixture.ledger, saved);
+    end();
+    policy.top = 2;
+    begin_policy(policy);
+    ledger_restore(fixture.ledger, saved);
+    finish_read();
+    is_u64(fixture.reports, 11, "TopPorts lowered: each series is reported once after the restart");
+    account_port(TCP(1), 1500);
+    listening(TCP(22));
+    finish_read();
+    ok(fixture.reports == 4 && is_active(TCP(9)) && is_active(TCP(10)) && is_active(TCP(22)),
+       "TopPorts lowered: then the busiest stay, and what listens");
+    finish_read();
+    ok(reported("tcp-10") == 10000 && reported("tcp-other") == 1500,
+       "TopPorts lowered: of the others nothing is lost");
+    account_port(TCP(5), 1000000);
+    finish_read();
+    ok(is_active(TCP(5)) && is_active(TCP(10)) && !is_active(TCP(9)),
+       "TopPorts lowered: who is busier takes a place");
+    end();
+    free(saved);
+}
+
 static void test_top_counts_busy_only(void) {
-    begin_top(1, 16);
+    begin_top(1, 512);
     ledger_select(fixture.ledger, TCP(443));
     listening(TCP(22));
+    account_port(TCP(22), 1);
     account_port(TCP(1), 1000);
     finish_read();
     ok(reported("tcp-1") == 0 && reported("tcp-443") == 0 && reported("tcp-22") == 0,
@@ -824,7 +1233,7 @@ static void test_top_counts_busy_only(void) {
     account_port(TCP(2), 5000);
     finish_read();
     ok(reported("tcp-1") == NOT_REPORTED && reported("tcp-2") == 0 && reported("tcp-443") == 0 &&
-           reported("tcp-22") == 0,
+           reported("tcp-22") == 1,
        "and are never evicted");
     end();
 }
@@ -832,9 +1241,10 @@ static void test_top_counts_busy_only(void) {
 /* ---- ended from outside ---- */
 
 static void test_busy(void) {
-    begin(0, 16);
+    begin(0, 512);
     ledger_select(fixture.ledger, TCP(443));
     listening(TCP(22));
+    account_port(TCP(22), 1);
     account_port(TCP(1), 1000);
     account_port(TCP(2), 3000);
     finish_read();
@@ -844,12 +1254,13 @@ static void test_busy(void) {
     finish_read();
     ok(busy_of(TCP(2)) > 2000 && busy_of(TCP(2)) < 3000, "which falls slowly");
     listening(TCP(2));
-    is_u64(busy_of(TCP(2)), LEDGER_BUSY_MAX, "one that listens is busy in any case at once");
+    finish_read();
+    is_u64(busy_of(TCP(2)), LEDGER_BUSY_MAX, "one that listens is busy in any case, too");
     end();
 }
 
 static void test_end(void) {
-    begin(0, 16);
+    begin(0, 512);
     account_port(TCP(1), 100);
     account_port(TCP(2), 200);
     finish_read();
@@ -881,7 +1292,7 @@ static void test_end(void) {
 }
 
 static void test_end_unreported(void) {
-    begin(0, 16);
+    begin(0, 512);
     account_port(TCP(1), 100);
     update();
     ledger_end(fixture.ledger, TCP(1)); /* it has just begun */
@@ -895,9 +1306,10 @@ static void test_end_unreported(void) {
 }
 
 static void test_end_others(void) {
-    begin(0, 16);
+    begin(0, 512);
     ledger_select(fixture.ledger, TCP(443));
     listening(TCP(22));
+    account_port(TCP(22), 1);
     account_port(TCP(1), 100);
     account_port(TCP(2), 100);
     finish_read();
@@ -918,23 +1330,17 @@ static void test_end_others(void) {
 /* ---- what is saved, and memory ---- */
 
 static void test_restore(void) {
-    static const struct ledger_policy policy = {.max_series = 3, .idle_timeout = NEVER};
-    void *saved = malloc(ledger_saved_size(&policy, 1));
-    struct ledger *restored;
+    static const struct ledger_policy policy = {.max_ports = 24, .idle_timeout = NEVER};
 
     begin_policy(policy);
     account(PB_SLOT_NONIP, 0, 0, 100);
     account(PB_SLOT_IP(1), 0, 0, 200);
     for (__u32 port = 1; port <= 5; port++)
-        account_port(TCP(port), 1000 * port);
+        account(DYNAMIC_SLOT, TCP(port), 1, 1000 * port);
     finish_read();
     account_port(TCP(5), 7);
     update();
-    ledger_save(fixture.ledger, saved);
-    if (ledger_new(&restored, "eth0", &policy) || ledger_restore(restored, saved))
-        abort();
-    ledger_free(fixture.ledger);
-    fixture.ledger = restored;
+    restart(&policy);
     finish_read();
     finish_read();
     ok(fixture.reports == 6 && reported("nonip") == 100 && reported("ip-icmp") == 200,
@@ -943,16 +1349,138 @@ static void test_restore(void) {
            reported("tcp-other") == 3000,
        "and those of ports");
     account_port(TCP(5), 1);
-    account_port(TCP(1), 1000);
+    account(DYNAMIC_SLOT, TCP(1), 0, 1000);
     account(PB_SLOT_IP(1), 0, 0, 1);
     account(PB_SLOT_IP(2), 0, 0, 3);
     finish_read();
     finish_read();
     ok(reported("tcp-5") == 5008 && reported("ip-icmp") == 201 && reported("ip-igmp") == 3 &&
            reported("tcp-other") == 4000 && fixture.reports == 7,
-       "which continue, within the limits");
+       "which continue, below the bar where it was");
+    is_u64(captured.number, 1, "which is not logged again");
     end();
-    free(saved);
+}
+
+static void test_restore_bar(void) {
+    static const struct ledger_policy policy = {
+        .min_bytes = 1000, .max_ports = 64, .idle_timeout = NEVER};
+
+    begin_policy(policy);
+    raise_bar(4, 64);
+    for (__u32 port = 1; port <= 40; port++) {
+        listening(TCP(port));
+        account(DYNAMIC_SLOT, TCP(port), 1ull << 60, 1);
+    }
+    finish_read();
+    restart(&policy);
+    listening(TCP(100));
+    account(DYNAMIC_SLOT, TCP(100), 15999, 1);
+    account(DYNAMIC_SLOT, TCP(101), 15999, 1);
+    finish_read();
+    ok(!is_active(TCP(100)) && !is_active(TCP(101)),
+       "after a restart the bars are where they were");
+    fixture.now += WEEK / 2; /* without a daemon */
+    restart(&policy);
+    listening(TCP(100));
+    account(DYNAMIC_SLOT, TCP(100), 1, 1);
+    account(DYNAMIC_SLOT, TCP(101), 4000, 1);
+    finish_read();
+    ok(is_active(TCP(100)) && is_active(TCP(101)), "and fall with the time until the next one");
+    end();
+}
+
+/* More active ones than have room with all that there is to them, and records. */
+static void test_restore_many(void) {
+    static const struct ledger_policy policy = {
+        .min_bytes = 1000, .max_ports = 16, .idle_timeout = TIMEOUT};
+    __u64 falls = 0;
+
+    begin_policy(policy);
+    for (__u32 port = 0; port < 128; port++) {
+        __u32 key = TCP(1000 + port);
+
+        if (port % 2)
+            listening(key);
+        account(DYNAMIC_SLOT, key, 1ull << 62, 1000 + port);
+    }
+    finish_read();
+    is_u64(fixture.reports, 128,
+           "4 * MaxPorts dynamic ports and as many listening ones are series");
+    finish_read();
+    for (__u32 port = 0; port < 128; port++)
+        account(DYNAMIC_SLOT, TCP(1000 + port), 1, 7);
+    update(); /* not reported yet */
+    restart(&policy);
+    for (__u32 port = 0; port < 128; port++)
+        account(DYNAMIC_SLOT, TCP(1000 + port), 1000, 3);
+    finish_read();
+    finish_read();
+    is_u64(fixture.reports, 128, "after a restart all are there");
+    for (__u32 port = 0; port < 128; port++) {
+        char name[SERIES_NAME_SIZE];
+
+        snprintf(name, sizeof(name), "tcp-%u", 1000 + port);
+        falls += reported(name) != 1010 + port;
+    }
+    is_u64(falls, 0, "with their totals");
+    diag("%zu bytes with MaxPorts 512, %zu with 32768",
+         ledger_saved_size(&(struct ledger_policy){.max_ports = 512}),
+         ledger_saved_size(&(struct ledger_policy){.max_ports = 32768}));
+    ok(ledger_saved_size(&(struct ledger_policy){.max_ports = 512}) < 240000,
+       "the state takes 240 kB with MaxPorts 512");
+    end();
+}
+
+/* ---- groups ---- */
+
+static const char *const groups[] = {"group-rtp", "group-turn"};
+
+static void test_groups(void) {
+    static const struct ledger_policy policy = {.min_bytes = 1000,
+                                                .max_ports = 16,
+                                                .top = 1,
+                                                .idle_timeout = INTERVAL,
+                                                .selected = 3,
+                                                .groups = 2,
+                                                .group = groups};
+
+    begin_policy(policy);
+    ok(ledger_select(fixture.ledger, PB_KEYS) && ledger_select(fixture.ledger, PB_KEYS + 1) &&
+           ledger_select(fixture.ledger, TCP(443)),
+       "groups can be selected");
+    finish_read();
+    ok(fixture.reports == 3 && reported("group-rtp") == 0 && reported("group-turn") == 0,
+       "a group's series is there from the first read, at 0");
+    for (int reads = 0; reads < 5; reads++)
+        finish_read();
+    account(DYNAMIC_SLOT, PB_KEYS, 1, 1);
+    account(DYNAMIC_SLOT + 1, PB_KEYS + 1, 5000, 103);
+    account_port(TCP(80), 1000);
+    finish_read();
+    ok(reported("group-rtp") == 1 && reported("group-turn") == 103 && fixture.reports == 4,
+       "it stays, is exact, and has no part in the limits");
+    ok(!is_active(PB_KEYS) && is_active(TCP(443)), "it is no port");
+    ledger_end(fixture.ledger, PB_KEYS);
+    ledger_end(fixture.ledger, PB_KEYS + 2);
+    finish_read();
+    is_u64(reported("group-rtp"), 1, "and is not ended");
+    ledger_suspend(fixture.ledger);
+    finish_read();
+    is_u64(fixture.reports, 0, "it ends with the interface");
+    account(DYNAMIC_SLOT, PB_KEYS, 1, 10);
+    finish_read();
+    is_u64(reported("group-rtp"), 1, "what it counts then is its own, too");
+    ledger_select(fixture.ledger, PB_KEYS + 1);
+    update();
+    restart(&policy);
+    account(DYNAMIC_SLOT, PB_KEYS, 1, 100);
+    account(DYNAMIC_SLOT, PB_KEYS + 1, 1, 1000);
+    account(DYNAMIC_SLOT, TCP(443), 1, 5);
+    finish_read();
+    finish_read();
+    ok(reported("group-rtp") == 111 && reported("group-turn") == 1103,
+       "after a restart each has its total");
+    end();
 }
 
 static long resident_bytes(void) {
@@ -971,12 +1499,12 @@ static void test_memory(void) {
     static struct ledger *ledgers[MANY];
     long before;
 
-    begin(0, 16);
+    begin(0, 512);
     before = resident_bytes();
     for (unsigned i = 0; i < MANY; i++) {
         const struct pb_counters delta = {.rx_bytes = 100, .rx_packets = 1};
 
-        if (ledger_new(&ledgers[i], "eth0", &(struct ledger_policy){.max_series = 512}))
+        if (ledger_new(&ledgers[i], "eth0", &(struct ledger_policy){.max_ports = 512}))
             abort();
         ledger_account(ledgers[i], PB_SLOT_OTHER(PB_TCP), PB_KEYS, 0, &delta);
         ledger_account(ledgers[i], DYNAMIC_SLOT, TCP(i), 100, &delta);
@@ -1025,6 +1553,7 @@ struct model_series {
 struct model_candidate {
     __u32 port;
     __u64 slot_bytes;
+    bool listening;
     struct pb_counters delta;
 };
 
@@ -1034,7 +1563,14 @@ struct model {
     struct model_candidate candidate[256];
     unsigned candidates;
     __u64 min_bytes;
-    __u32 max_series, series, listening; /* series and listening: how many there ever were */
+    __u32 max_ports;
+    struct model_kind {
+        double begun; /* lately */
+        __u32 names;  /* how many there ever were */
+        __u32 lines;  /* logged */
+        bool raised;
+    } dynamic, listening;
+    bool listens[MODEL_PORTS]; /* in this read */
     struct pb_counters all;
 };
 
@@ -1073,11 +1609,42 @@ static void model_account(struct model *model, __u32 port, __u64 slot_bytes,
                           const struct pb_counters *delta) {
     if (model->port[port].active)
         model_credit(&model->port[port], delta);
-    else if (slot_bytes < model->min_bytes)
+    else if (slot_bytes < model->min_bytes && !model->listens[port])
         model_credit(model_other(model, port), delta);
     else
         model->candidate[model->candidates++] =
-            (struct model_candidate){.port = port, .slot_bytes = slot_bytes, .delta = *delta};
+            (struct model_candidate){.port = port,
+                                     .slot_bytes = slot_bytes,
+                                     .listening = model->listens[port],
+                                     .delta = *delta};
+}
+
+/* In floating point throughout, so that nothing has to be saturated. */
+static double model_bar(const struct model *model, const struct model_kind *kind) {
+    double bytes = model->min_bytes ? (double)model->min_bytes : 1;
+
+    if (kind == &model->listening && kind->begun < model->max_ports / 2.0)
+        return 0;
+    return bytes * pow(2, floor(8 * kind->begun / model->max_ports));
+}
+
+static bool model_begins(struct model *model, const struct model_candidate *candidate) {
+    struct model_kind *kind = candidate->listening ? &model->listening : &model->dynamic;
+    __u64 lowest = model->min_bytes ? model->min_bytes : 1;
+
+    if (model->port[candidate->port].exists)
+        return candidate->listening || candidate->slot_bytes >= model->min_bytes;
+    if (kind->names == 4 * model->max_ports ||
+        (double)candidate->slot_bytes < model_bar(model, kind))
+        return false;
+    kind->begun++;
+    kind->names++;
+    kind->lines += kind->names == 4 * model->max_ports;
+    if (!kind->raised && model_bar(model, kind) > (double)lowest) {
+        kind->raised = true; /* a life is shorter than a week */
+        kind->lines++;
+    }
+    return true;
 }
 
 /* Picks the busiest again and again: slow, but obvious. */
@@ -1085,20 +1652,16 @@ static void model_update(struct model *model) {
     while (model->candidates) {
         unsigned index = 0;
         struct model_candidate busiest;
-        struct model_series *series;
 
         for (unsigned i = 1; i < model->candidates; i++)
             if (bytes_of(&model->candidate[i].delta) > bytes_of(&model->candidate[index].delta))
                 index = i;
         busiest = model->candidate[index];
         model->candidate[index] = model->candidate[--model->candidates];
-        series = &model->port[busiest.port];
-        if (!series->exists && model->series == model->max_series) {
+        if (model->port[busiest.port].active || model_begins(model, &busiest))
+            model_credit(&model->port[busiest.port], &busiest.delta);
+        else
             model_credit(model_other(model, busiest.port), &busiest.delta);
-        } else {
-            model->series += !series->exists;
-            model_credit(series, &busiest.delta);
-        }
     }
 }
 
@@ -1117,9 +1680,9 @@ static void model_next(struct model_series *series) {
 }
 
 struct result {
-    __u32 reads, warnings;
+    __u32 reads, raised, full;
     __u32 missing, extra, wrong, falls, active_wrong, total_wrong, end_wrong;
-    __u32 warnings_wrong;
+    __u32 lines_wrong;
 };
 
 /* The life of one ledger. */
@@ -1208,6 +1771,11 @@ static void life_account_port(struct life *life, __u32 port, __u64 more_slot_byt
 
     if (life->model.min_bytes && random_once_in(&life->random, 10))
         slot_bytes = life->model.min_bytes - random_below(&life->random, 2); /* the edge */
+    if (random_once_in(&life->random, 10))
+        slot_bytes = (__u64)fmin(model_bar(&life->model, &life->model.dynamic), 1e18) -
+                     random_below(&life->random, 2);
+    if (random_once_in(&life->random, 10))
+        slot_bytes = 1ull << 62;
     add(&life->model.all, &delta);
     ledger_account(fixture.ledger, DYNAMIC_SLOT + port, model_key(port), slot_bytes, &delta);
     model_account(&life->model, port, slot_bytes, &delta);
@@ -1220,20 +1788,17 @@ static void life_select(struct life *life, __u32 port) {
 
 static void life_listen(struct life *life, __u32 port) {
     listening(model_key(port));
-    if (!life->model.port[port].exists) {
-        if (life->model.listening == life->model.max_series)
-            return;
-        life->model.listening++;
-    }
-    model_activate(&life->model.port[port]);
+    life->model.listens[port] = true;
 }
 
 /* The end of a read, and the model's step to the next one. */
 static void life_read(struct result *result, struct life *life) {
     model_update(&life->model);
-    update();
-    report_all();
+    finish_read();
     check_all(result, life);
+    memset(life->model.listens, 0, sizeof(life->model.listens));
+    life->model.dynamic.begun *= pow(0.5, 10 / (7 * 86400.0));
+    life->model.listening.begun *= pow(0.5, 10 / (7 * 86400.0));
     for (__u32 port = 0; port < MODEL_PORTS; port++)
         model_next(&life->model.port[port]);
     for (__u32 slot = 1; slot < PB_FIXED_SLOTS; slot++)
@@ -1251,15 +1816,15 @@ static void life_suspend(struct result *result, struct life *life) {
 }
 
 /* with_listeners: with selected ports, too. */
-static void random_life(struct result *result, __u64 seed, __u64 min_bytes, __u32 max_series,
+static void random_life(struct result *result, __u64 seed, __u64 min_bytes, __u32 max_ports,
                         bool with_listeners) {
     static struct life life; /* large */
     struct pb_counters sum = {0};
 
     life = (struct life){.random.state = seed, .quiet_read = seed % 2, .serial = 1};
     life.model.min_bytes = min_bytes;
-    life.model.max_series = max_series;
-    begin(min_bytes, max_series);
+    life.model.max_ports = max_ports;
+    begin(min_bytes, max_ports);
     for (int reads = 0; reads < 120; reads++) {
         if (with_listeners && random_once_in(&life.random, 6))
             life_listen(&life, random_below(&life.random, MODEL_PORTS));
@@ -1294,16 +1859,17 @@ static void random_life(struct result *result, __u64 seed, __u64 min_bytes, __u3
     for (unsigned i = 0; i < fixture.reports; i++)
         add(&sum, &fixture.report[i].total);
     result->end_wrong += memcmp(&sum, &life.model.all, sizeof(sum)) != 0;
-    result->warnings += captured.number;
-    result->warnings_wrong += captured.number != (unsigned)(life.model.series == max_series) +
-                                                     (life.model.listening == max_series);
+    result->raised += life.model.dynamic.raised + life.model.listening.raised;
+    result->full +=
+        (life.model.dynamic.names == 4 * max_ports) + (life.model.listening.names == 4 * max_ports);
+    result->lines_wrong += captured.number != life.model.dynamic.lines + life.model.listening.lines;
     end();
 }
 
 static void test_random(void) {
     static const struct {
         __u64 min_bytes;
-        __u32 max_series;
+        __u32 max_ports;
         bool with_listeners;
     } policies[] = {
         {0, MODEL_PORTS + 1, false},
@@ -1320,9 +1886,9 @@ static void test_random(void) {
         char what[64];
 
         snprintf(what, sizeof(what), "MinBytes %llu, MaxPorts %u%s", policies[i].min_bytes,
-                 policies[i].max_series, policies[i].with_listeners ? ", with listeners" : "");
+                 policies[i].max_ports, policies[i].with_listeners ? ", with listeners" : "");
         for (__u64 seed = 1; seed <= 20; seed++)
-            random_life(&result, seed, policies[i].min_bytes, policies[i].max_series,
+            random_life(&result, seed, policies[i].min_bytes, policies[i].max_ports,
                         policies[i].with_listeners);
         is_u64(result.missing, 0, "%s: each active series reports its total", what);
         is_u64(result.extra, 0, "%s: no other does, and none twice", what);
@@ -1334,11 +1900,12 @@ static void test_random(void) {
                "%s: at each read, reported and deferred amounts are what was accounted", what);
         is_u64(result.end_wrong, 0, "%s: at the end, what was reported is what was accounted",
                what);
-        is_u64(result.warnings_wrong, 0,
-               "%s: the warning is logged once, when the limit is reached", what);
-        ok((result.warnings != 0) == (policies[i].max_series < MODEL_PORTS), "%s: %s", what,
-           policies[i].max_series < MODEL_PORTS ? "some reached the limit"
-                                                : "none reached the limit");
+        is_u64(result.lines_wrong, 0,
+               "%s: it is logged once that the bar rises, and that no further ports begin", what);
+        ok(result.raised != 0, "%s: the bar rose", what);
+        ok((result.full != 0) == (4 * policies[i].max_ports < MODEL_PORTS), "%s: %s", what,
+           result.full ? "some had all the series that they may ever have"
+                       : "none had all the series that they may ever have");
         diag("%u reads", result.reads);
     }
 }
@@ -1358,7 +1925,7 @@ static void test_random_coming_and_going(void) {
         struct pb_counters all = {0};
 
         begin_policy((struct ledger_policy){.min_bytes = seed % 3 * 5000,
-                                            .max_series = seed % 5 ? 40 : 10,
+                                            .max_ports = seed % 5 ? 40 : 10,
                                             .top = top,
                                             .idle_timeout = (1 + seed % 4) * INTERVAL / 2});
         memset(last, 0, sizeof(last));
@@ -1369,8 +1936,7 @@ static void test_random_coming_and_going(void) {
             if (random_once_in(&random, 4))
                 ledger_end(fixture.ledger, PB_KEY(PB_TCP, random_below(&random, MODEL_PORTS)));
             if (!quiet && random_once_in(&random, 5))
-                ledger_listening(fixture.ledger, PB_KEY(PB_UDP, random_below(&random, 5)),
-                                 fixture.now);
+                listening(PB_KEY(PB_UDP, random_below(&random, 5)));
             for (__u32 m = quiet ? 0 : random_below(&random, 12); m; m--) {
                 struct pb_counters delta = {.rx_bytes = 1 + random_below(&random, 30000),
                                             .tx_packets = 1};
@@ -1418,7 +1984,7 @@ static void test_zero(void) {
     begin(1000, 8);
     ok(ledger_is_zero(fixture.ledger), "a new ledger is zero");
     ledger_select(fixture.ledger, TCP(443));
-    ledger_listening(fixture.ledger, TCP(22), fixture.now);
+    listening(TCP(22));
     finish_read();
     finish_read();
     ok(ledger_is_zero(fixture.ledger), "with series that counted nothing, too");
@@ -1458,9 +2024,19 @@ int main(void) {
     test_min_bytes_largest();
     test_other_by_transport();
     test_two_slots_one_port();
+    test_bar();
+    test_bar_pass();
     test_limit();
-    test_limit_exact();
     test_limit_is_of_one_interface();
+    test_limit_zero();
+    test_limit_falls();
+    test_limit_record();
+    test_limit_names(false);
+    test_limit_names(true);
+    test_limit_logged_weekly();
+    test_junk();
+    test_junk_on_every_port();
+    test_junk_of_listeners();
     test_suspend();
     test_suspend_with_deferred();
     test_selected();
@@ -1468,24 +2044,30 @@ int main(void) {
     test_selected_ignores_limits();
     test_selected_again();
     test_listening();
-    test_listening_with_traffic();
+    test_listening_first_packet();
     test_socket_closed();
     test_socket_closed_but_busy();
     test_busy_port_listens();
     test_listening_limit();
+    test_listening_limit_falls();
     test_idle();
     test_idle_at_once();
+    test_idle_clock_back();
     test_top();
     test_top_return();
     test_top_pause();
     test_top_evicts_newcomer();
     test_top_and_limit();
+    test_top_lowered();
     test_top_counts_busy_only();
     test_busy();
     test_end();
     test_end_unreported();
     test_end_others();
     test_restore();
+    test_restore_bar();
+    test_restore_many();
+    test_groups();
     test_memory();
     test_key_index();
     test_random();

@@ -111,13 +111,15 @@ static void on_port(void *context, __u32 key, __u64 busy) {
 }
 
 static void test_restore(void) {
-    static const struct ledger_policy policy = {.max_series = 2, .idle_timeout = ~0ull};
+    static const char *const group[] = {"group-rtp"};
+    static const struct ledger_policy policy = {
+        .max_ports = 2, .idle_timeout = ~0ull, .selected = 2, .groups = 1, .group = group};
     static struct pb_shared shared;
     struct slots *const unchanged = (struct slots *)&shared, *restored = unchanged, *slots;
     struct tally *const no_tally = (struct tally *)&shared, *restored_tally = no_tally, *tally;
     void *saved_slots = malloc(slots_saved_size(16, 4));
     void *saved_tally = malloc(tally_saved_size(16, 4));
-    void *saved_ledger = malloc(ledger_saved_size(&policy, 1));
+    void *saved_ledger = malloc(ledger_saved_size(&policy));
     struct ledger *ledger, *empty;
     unsigned active = 0;
     int allocations = 0, error, wrong = 0;
@@ -256,8 +258,9 @@ static void report_all(struct ledger *ledger) {
 }
 
 static void test_ledger(void) {
+    static const char *const group[] = {"group-rtp"};
     static const struct ledger_policy policy = {
-        .min_bytes = 0, .max_series = 1000, .idle_timeout = ~0ull};
+        .min_bytes = 0, .max_ports = 1000, .idle_timeout = ~0ull, .groups = 1, .group = group};
     struct ledger *const unchanged = (struct ledger *)&sum, *ledger = unchanged;
     int allocations = 0, error, wrong = 0;
 
@@ -267,7 +270,7 @@ static void test_ledger(void) {
         memory_returns();
         wrong += failed && (error != -ENOMEM || ledger != unchanged);
     } while (failed);
-    ok(wrong == 0 && allocations > 1, "ledger_new without memory: -ENOMEM, the output unchanged");
+    ok(wrong == 0 && allocations > 2, "ledger_new without memory: -ENOMEM, the output unchanged");
     ledger_free(ledger);
 
     wrong = 0;
@@ -292,28 +295,42 @@ static void test_ledger(void) {
        "without memory for more series, ports are counted in other until there is");
 }
 
+static bool is_listening(const void *context, __u32 key) {
+    (void)context;
+    return key == PB_KEY(PB_TCP, 22);
+}
+
 static void test_ledger_policy(void) {
-    static const struct ledger_policy policy = {.max_series = 2, .idle_timeout = ~0ull};
+    static const char *const group[] = {"group-rtp"};
+    static const struct ledger_policy policy = {
+        .max_ports = 2, .idle_timeout = ~0ull, .selected = 2, .groups = 1, .group = group};
     struct pb_counters delta = {.rx_bytes = 101, .rx_packets = 1};
     struct ledger *ledger;
-    bool selected, listening;
+    bool selected, group_selected;
+    unsigned active = 0;
 
     if (ledger_new(&ledger, "eth0", &policy))
         abort();
+    ledger_set_listeners(ledger, is_listening, NULL);
     memory_ends_after(0);
     selected = ledger_select(ledger, PB_KEY(PB_TCP, 443));
-    listening = ledger_listening(ledger, PB_KEY(PB_TCP, 22), 1);
+    group_selected = ledger_select(ledger, PB_KEYS);
     ledger_account(ledger, PB_FIXED_SLOTS, PB_KEY(PB_TCP, 443), 101, &delta);
-    memory_returns();
-    ok(!selected && !listening,
-       "without memory a port cannot be selected or become a listening series");
+    ledger_account(ledger, PB_FIXED_SLOTS, PB_KEY(PB_TCP, 22), 101, &delta);
+    ledger_account(ledger, PB_FIXED_SLOTS, PB_KEYS, 101, &delta);
     ledger_update(ledger, 1);
+    memory_returns();
+    ledger_for_each_port(ledger, on_port, &active);
+    ok(!selected && active == 0,
+       "without memory a port cannot be selected or become a listening series");
+    ok(group_selected, "a group can");
     report_all(ledger);
-    ok(sum == 101 && reports == 1, "its packets are counted in other");
-    ok(ledger_select(ledger, PB_KEY(PB_TCP, 443)) &&
-           ledger_listening(ledger, PB_KEY(PB_TCP, 22), 2) &&
-           ledger_listening(ledger, PB_KEY(PB_TCP, 23), 2),
-       "with memory they can, and the failed attempts do not count against the limit");
+    ok(sum == 303 && reports == 2, "their packets are counted in other, the group's in the group");
+    ledger_account(ledger, PB_FIXED_SLOTS, PB_KEY(PB_TCP, 22), 1, &delta);
+    ok(ledger_select(ledger, PB_KEY(PB_TCP, 443)), "with memory a port can be selected");
+    ledger_update(ledger, 1);
+    ledger_for_each_port(ledger, on_port, &active);
+    ok(active == 2, "and one that listens is a series");
     ledger_free(ledger);
 }
 

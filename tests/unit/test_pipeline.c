@@ -4,7 +4,8 @@
  * series. The promises are the project's: every packet is counted exactly once, no total ever
  * falls, a scan creates no series, one interface's junk takes no series from another.
  *
- * Links: plugin/slots.c, plugin/tally.c, plugin/ledger.c, plugin/series_name.c.
+ * Links: plugin/bar.c, plugin/slots.c, plugin/tally.c, plugin/ledger.c, plugin/ledger_limits.c,
+ * plugin/series_name.c. Needs -lm.
  */
 #include <stdint.h>
 
@@ -32,7 +33,8 @@ struct interface {
     struct pb_counters sent;
     struct report report[REPORTS_MAX];
     unsigned reports;
-    unsigned active; /* series of ports after the last read */
+    unsigned active;              /* series of ports after the last read */
+    bool listening[PB_PORT_KEYS]; /* in this read */
 };
 
 struct pipeline {
@@ -66,15 +68,19 @@ static void on_report(void *context, const char *instance, const struct pb_count
 #define INTERVAL 10000000000ull
 #define RESERVED 4
 
-/* max_series 0: as many as there are dynamic slots. */
+static bool is_listening(const void *context, __u32 key) {
+    return ((const struct interface *)context)->listening[key];
+}
+
+/* max_ports 0: as many as there are dynamic slots. */
 static struct pipeline *pipeline_new(__u32 dynamic, struct ledger_policy policy) {
     struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
 
     if (!pipeline)
         abort();
     capture_clear();
-    if (!policy.max_series)
-        policy.max_series = dynamic;
+    if (!policy.max_ports)
+        policy.max_ports = dynamic;
     simulation_new(&pipeline->simulation, INTERFACES, 2, slots_total(dynamic, RESERVED));
     pipeline->sums = calloc(pipeline->simulation.slots, sizeof(*pipeline->sums));
     if (!pipeline->sums ||
@@ -87,6 +93,7 @@ static struct pipeline *pipeline_new(__u32 dynamic, struct ledger_policy policy)
         if (tally_new(&interface->tally, pipeline->slots) ||
             ledger_new(&interface->ledger, "eth0", &policy))
             abort();
+        ledger_set_listeners(interface->ledger, is_listening, interface);
     }
     return pipeline;
 }
@@ -146,6 +153,10 @@ static void read_all(struct pipeline *pipeline) {
         ledger_update(interface->ledger, pipeline->now);
         interface->active = 0;
         ledger_for_each_port(interface->ledger, on_port, interface);
+        for (__u32 key = 0; key < PB_PORT_KEYS; key++)
+            if (interface->listening[key])
+                slots_keep(pipeline->slots, key, SLOTS_BUSY_MAX);
+        memset(interface->listening, 0, sizeof(interface->listening));
     }
     slots_recycle(pipeline->slots);
     slots_end_surplus(pipeline->slots, on_end, pipeline);
@@ -221,7 +232,7 @@ static void test_scan(void) {
 static void test_junk(void) {
     struct pipeline *pipeline = pipeline_new(
         64, (struct ledger_policy){
-                .min_bytes = 10000, .max_series = 1000, .idle_timeout = 360 * INTERVAL});
+                .min_bytes = 10000, .max_ports = 1000, .idle_timeout = 360 * INTERVAL});
     __u64 before = 0;
     unsigned with_slot = 0;
 
@@ -269,10 +280,10 @@ static void test_bursts(void) {
     pipeline_free(pipeline);
 }
 
-/* The port is listening on an interface: a series with a reserved slot, for both. */
+/* The port is listening on an interface in this read: with a reserved slot, for both. */
 static void listening(struct pipeline *pipeline, unsigned interface, __u32 key) {
-    if (ledger_listening(pipeline->interface[interface].ledger, key, pipeline->now))
-        slots_reserve(pipeline->slots, key);
+    pipeline->interface[interface].listening[key] = true;
+    slots_reserve(pipeline->slots, key);
 }
 
 static void test_everything(__u32 top, __u64 idle_timeout, const char *what) {

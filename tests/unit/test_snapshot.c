@@ -7,8 +7,9 @@
  *
  * By hand: "test_snapshot kills=N".
  *
- * Links: plugin/ledger.c, plugin/ledger_restore.c, plugin/series_name.c, plugin/slots.c,
- * plugin/slots_restore.c, plugin/snapshot.c, plugin/tally.c. Needs -pthread.
+ * Links: plugin/bar.c, plugin/ledger.c, plugin/ledger_limits.c, plugin/ledger_restore.c,
+ * plugin/series_name.c, plugin/slots.c, plugin/slots_restore.c, plugin/snapshot.c, plugin/tally.c.
+ * Needs -pthread and -lm.
  */
 #include <signal.h>
 #include <stdint.h>
@@ -86,7 +87,7 @@ static struct world {
 
 static struct simulation simulation;
 static const struct ledger_policy policy = {
-    .min_bytes = 2000, .max_series = 20, .top = 5, .idle_timeout = 300};
+    .min_bytes = 2000, .max_ports = 20, .top = 5, .idle_timeout = 300, .selected = 2};
 static unsigned kills = 1000;
 
 /* The number of steps after which this process kills itself. */
@@ -157,7 +158,7 @@ static size_t slots_memory(void) {
 
 /* The tally, then the ledger. */
 static size_t interface_memory(void) {
-    return snapshot_size(tally_saved_size(DYNAMIC, RESERVED) + ledger_saved_size(&policy, 2));
+    return snapshot_size(tally_saved_size(DYNAMIC, RESERVED) + ledger_saved_size(&policy));
 }
 
 static void *memory_of(unsigned interface) {
@@ -166,6 +167,7 @@ static void *memory_of(unsigned interface) {
 
 struct interface {
     unsigned number;
+    __u32 generation; /* of the process */
     struct tally *tally;
     struct ledger *ledger;
 };
@@ -176,6 +178,15 @@ struct process {
     struct interface interface[INTERFACES];
     __u64 time; /* in microseconds */
 };
+
+/* In some of the processes; each port on one of the interfaces only. */
+static bool is_listening(const void *context, __u32 key) {
+    const struct interface *interface = context;
+    __u32 port = key - PB_KEY(PB_UDP, FIRST_PORT);
+
+    return port >= 5 && port < 8 && port % INTERFACES == interface->number &&
+           (interface->generation / 3 + port) % 2;
+}
 
 static void save_interface(const struct interface *interface) {
     void *memory = memory_of(interface->number);
@@ -196,7 +207,7 @@ static void save_slots(const struct process *process) {
 }
 
 /* Continues with what is saved; the first process begins. */
-static void begin_process(struct process *process) {
+static void begin_process(struct process *process, __u32 generation) {
     const void *saved = snapshot_latest(world->memory, slots_memory(), 1);
 
     if (saved ? slots_restore(&process->slots, &world->shared, DYNAMIC, RESERVED, saved)
@@ -207,6 +218,7 @@ static void begin_process(struct process *process) {
         const char *state = snapshot_latest(memory_of(i), interface_memory(), 1);
 
         interface->number = i;
+        interface->generation = generation;
         if (ledger_new(&interface->ledger, "test", &policy))
             _exit(2);
         if (state
@@ -214,6 +226,7 @@ static void begin_process(struct process *process) {
                       ledger_restore(interface->ledger, state + tally_saved_size(DYNAMIC, RESERVED))
                 : tally_new(&interface->tally, process->slots))
             _exit(2);
+        ledger_set_listeners(interface->ledger, is_listening, interface);
         if (!state)
             save_interface(interface);
     }
@@ -246,7 +259,23 @@ static void read_interface(struct process *process, struct interface *interface,
     ledger_for_each_port(interface->ledger, keep, process);
 }
 
-static void run_read(struct process *process, __u32 generation) {
+static void for_each_listening(const struct process *process,
+                               void (*each)(struct slots *slots, __u32 key)) {
+    for (__u32 port = 0; port < PORTS; port++)
+        for (unsigned i = 0; i < INTERFACES; i++)
+            if (is_listening(&process->interface[i], PB_KEY(PB_UDP, FIRST_PORT + port)))
+                each(process->slots, PB_KEY(PB_UDP, FIRST_PORT + port));
+}
+
+static void reserve(struct slots *slots, __u32 key) {
+    slots_reserve(slots, key);
+}
+
+static void keep_reserved(struct slots *slots, __u32 key) {
+    slots_keep(slots, key, SLOTS_BUSY_MAX);
+}
+
+static void run_read(struct process *process) {
     struct timespec now;
     const __u32 *list;
     __u32 listed;
@@ -258,18 +287,12 @@ static void run_read(struct process *process, __u32 generation) {
         slots_quiesce(process->slots, process->time);
     }
     step();
-    for (__u32 port = 5; port < 8; port++) {
-        __u32 key = PB_KEY(PB_UDP, FIRST_PORT + port);
-
-        /* On one of the interfaces only. */
-        if ((generation / 3 + port) % 2 &&
-            ledger_listening(process->interface[port % INTERFACES].ledger, key, process->time))
-            slots_reserve(process->slots, key);
-    }
+    for_each_listening(process, reserve);
     step();
     listed = slots_list(process->slots, false, &list);
     for (unsigned i = 0; i < INTERFACES; i++)
         read_interface(process, &process->interface[i], list, listed);
+    for_each_listening(process, keep_reserved);
     save_slots(process);
     slots_recycle(process->slots);
     step();
@@ -287,7 +310,7 @@ static void run_read(struct process *process, __u32 generation) {
 static void run_process(__u32 generation, unsigned reads) {
     struct process process;
 
-    begin_process(&process);
+    begin_process(&process, generation);
     /* Never the range of the previous process. */
     slots_fold(process.slots, FIRST_PORT + 30, FIRST_PORT + 30 + generation % 10);
     for (__u32 port = 0; port < 2; port++) {
@@ -296,7 +319,7 @@ static void run_process(__u32 generation, unsigned reads) {
             ledger_select(process.interface[i].ledger, PB_KEY(PB_UDP, FIRST_PORT + port));
     }
     for (unsigned read = 1; read <= reads; read++)
-        run_read(&process, generation);
+        run_read(&process);
     for (unsigned i = 0; i < INTERFACES; i++) {
         tally_free(process.interface[i].tally);
         ledger_free(process.interface[i].ledger);
