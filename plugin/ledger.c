@@ -135,7 +135,7 @@ void ledger_account(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
     }
     listening = is_listening(ledger, key);
     /* No port needs less, so that a scan takes no memory. */
-    if (listening || slot_bytes >= ledger->policy.min_bytes)
+    if (listening || (slot_bytes >= ledger->policy.min_bytes && !ledger->policy.no_dynamic))
         candidates = array_grow(ledger->candidates, ledger->candidates_number,
                                 &ledger->candidates_capacity, sizeof(*candidates));
     if (!candidates) {

@@ -45,6 +45,7 @@ struct ledger;
 struct ledger_policy {
     __u64 min_bytes;          /* rx + tx in its slot that make a dynamic port a series, at least */
     __u32 max_ports;          /* the more, the more series begin until that rises, see bar.h */
+    bool no_dynamic;          /* no port is a series because it is busy */
     __u32 top;                /* limit of dynamic ports that are series at a time; 0: none */
     __u64 idle_timeout;       /* ns without traffic (listening: a socket) that end a series */
     __u32 selected;           /* how many keys ledger_select is ever called with */
@@ -107,7 +108,7 @@ void ledger_end(struct ledger *ledger, __u32 key);
  * ledger_save writes the state with which another process continues: at most ledger_saved_size()
  * bytes, to an address that is a multiple of 8. Call it between ledger_update and ledger_report: no
  * total may have been reported that is not in a saved state. ledger_restore reads it into a new
- * ledger with the same policy (`top` and idle_timeout may differ): 0 or -ENOMEM.
+ * ledger with the same policy (min_bytes, `top` and idle_timeout may differ): 0 or -ENOMEM.
  */
 size_t ledger_saved_size(const struct ledger_policy *policy);
 void ledger_save(const struct ledger *ledger, void *to);

@@ -106,6 +106,7 @@ __u64 policy_memory_max(__u64 machine) {
 struct ledger_policy policy_ledger(const struct settings *settings) {
     return (struct ledger_policy){.min_bytes = settings->min_bytes,
                                   .max_ports = settings->max_ports,
+                                  .no_dynamic = !settings->dynamic_ports,
                                   .top = settings->top_ports,
                                   .selected = settings->ports_number,
                                   .idle_timeout = settings->idle_timeout * SECOND};

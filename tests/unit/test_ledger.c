@@ -946,6 +946,28 @@ static void test_socket_closed_but_busy(void) {
     end();
 }
 
+/* Without dynamic ports, what a slot has counted that is still the port's makes none. */
+static void test_socket_closed_no_dynamic(void) {
+    begin_policy((struct ledger_policy){
+        .min_bytes = 1000, .max_ports = 512, .no_dynamic = true, .idle_timeout = INTERVAL});
+    listening(TCP(22));
+    account_port(TCP(22), 5000);
+    account_port(TCP(23), 5000);
+    finish_read();
+    ok(is_active(TCP(22)) && !is_active(TCP(23)), "DynamicPorts false: only listening ports");
+    finish_read();
+    account(DYNAMIC_SLOT, TCP(22), 5100, 100);
+    finish_read();
+    account(DYNAMIC_SLOT, TCP(22), 5200, 100);
+    finish_read();
+    ok(!is_active(TCP(22)), "DynamicPorts false: nor does one return that has listened");
+    listening(TCP(22));
+    account(DYNAMIC_SLOT, TCP(22), 5201, 1);
+    finish_read();
+    is_u64(reported("tcp-22"), 5000, "DynamicPorts false: until it listens again");
+    end();
+}
+
 static void test_busy_port_listens(void) {
     begin_timeout(512);
     account_port(TCP(80), 10000);
@@ -2047,6 +2069,7 @@ int main(void) {
     test_listening_first_packet();
     test_socket_closed();
     test_socket_closed_but_busy();
+    test_socket_closed_no_dynamic();
     test_busy_port_listens();
     test_listening_limit();
     test_listening_limit_falls();

@@ -180,6 +180,35 @@ static __u64 fingerprint(const struct settings *settings, __u32 lanes) {
     return policy_fingerprint(settings, &classifier);
 }
 
+static void test_state_size(void) {
+    struct settings settings = defaults();
+    size_t size;
+
+    settings.dynamic_ports = settings.listening_ports = true;
+    size = policy_state_size(&settings);
+    ok(size > 500000 && size < 600000, "the state of an interface takes up to 600 kB by default");
+    diag("%zu bytes", size);
+    config_free(&settings);
+}
+
+static void test_ledger_policy(void) {
+    struct settings settings = defaults();
+    struct ledger_policy policy;
+
+    settings.min_bytes = 1000;
+    settings.max_ports = 100;
+    settings.top_ports = 3;
+    settings.idle_timeout = 60;
+    settings.dynamic_ports = false;
+    policy = policy_ledger(&settings);
+    ok(policy.min_bytes == 1000 && policy.max_ports == 100 && policy.top == 3 &&
+           policy.idle_timeout == 60 * SECOND && policy.no_dynamic,
+       "the ledger's policy is that of the settings");
+    settings.dynamic_ports = true;
+    ok(!policy_ledger(&settings).no_dynamic, "with dynamic ports, too");
+    config_free(&settings);
+}
+
 static void test_fingerprint(void) {
     static __u32 ports[] = {PB_KEY(PB_TCP, 443), PB_KEY(PB_TCP, 80)}; /* config_free's otherwise */
     struct settings settings = defaults(), changed = settings;
@@ -256,6 +285,8 @@ int main(void) {
     test_l2();
     test_ports();
     test_ephemeral();
+    test_state_size();
+    test_ledger_policy();
     test_fingerprint();
     test_fingerprint_interface();
     test_log_limit();
