@@ -67,7 +67,7 @@ for ((i = 0; i < kills; i++)); do
     kill -KILL "$collectd"
     wait "$collectd" 2>/dev/null
     plugin_said | grep -v -e ': counting\.$' -e 'interfaces are attached\.$' \
-        -e 'MaxPorts reached' >>"$work/said"
+        -e 'have become series' >>"$work/said"
     sleep "0.$((RANDOM % 3))"
     start_collectd "${inside[@]}" || failed=$((failed + 1))
 done
@@ -196,6 +196,32 @@ is "$(grep -c 'another collectd uses /sys/fs/bpf/tc_portbytes/[0-9]*: only one' 
 in_b "$PB_TOOLS/blast" b0 4 udp 40000 999 100 100 >/dev/null
 settle
 is "$(total a0 rx_packets)" $((before[0] + 2100)) "and the first one counts on"
+
+# ---- TopPorts lowered: the pins stay ----
+
+# at_last INTERFACE: how many dynamic series had a value at the last read
+at_last() {
+    awk -F, -v i="$collectd_interval" 'FNR == 1 { file++ } { last[file] = $1 }
+        $1 > latest && !/^epoch/ { latest = $1 }
+        END { for (f in last) n += last[f] > latest - i / 2; print n + 0 }' \
+        "$work/csv/host/tc_portbytes-$1"/port_traffic-udp-[0-9]*
+}
+
+in_b "$PB_TOOLS/blast" b0 4 udp 40000 2000-2009 1000 1000 >/dev/null
+settle
+stop_collectd
+before[0]=$(total a0 rx_packets)
+series=$(at_last a0)
+ok $((series < 3)) "TopPorts lowered: before, $series dynamic series"
+sed 's/<Plugin tc_portbytes>/&\n TopPorts 2/' "$work/first" >"$work/conf"
+start_collectd "${inside[@]}"
+is "$(logged "counters restart from zero")" 0 "TopPorts lowered: the counters go on"
+reads 4
+stop_collectd
+is "$(at_last a0)" 2 "TopPorts lowered: then as many as it says"
+is "$(total a0 rx_packets) $(falls)" "${before[0]} 0" "TopPorts lowered: nothing is lost, no series falls"
+cp "$work/first" "$work/conf"
+start_collectd "${inside[@]}"
 
 # ---- other settings, another version ----
 

@@ -155,9 +155,17 @@ wait_for 60 has_series udp-53
 read -r scanned https <<<"$(scan_in $slow_ports 1 14x1500 $slow_rate tcp 443 1009 60)"
 is "$scanned" $((14 * ${slow_ports#1-})) "slowly: 21 kB were sent to each port of $slow_ports, both transports"
 settle
-is "$(series a0 | grep '^[a-z]*-[0-9]*$' | grep -cvxF "$(tr ' ' '\n' <<<"$listening $selected tcp-9443")")" 64 \
-    "slowly: as many ports become series as MaxPorts says, and no more"
-is "$(logged "MaxPorts reached: 64 busy ports have become series")" 1 "slowly: that is logged once"
+# The bar is 10, 20, then 40 kB, for eight ports each; one more, as the first ones count a little less
+# in the next read.
+junk=$(series a0 | grep '^[a-z]*-[0-9]*$' | grep -cvxF "$(tr ' ' '\n' <<<"$listening $selected tcp-9443")")
+ok $((junk < 16 || junk > 17)) "slowly: as many ports become series as the bar permits ($junk)"
+is "$(logged "busy ports have become series lately; the next one needs 20000 bytes")" 1 \
+    "slowly: that it rises is logged once"
+is "$(logged "have become series")" 1 "slowly: and nothing else of that kind"
+in_b "$PB_TOOLS/blast" b0 4 udp 54321 8888 4000 1500 >/dev/null # 6 MB
+wait_for 60 has_series udp-8888
+ok $? "slowly: a service that begins then becomes a series"
+settle
 own=$((443 <= ${slow_ports#1-} ? 14 : 0))
 is "$(values a0 tcp-443)" "$((https * 60 + own * 1500)) $((https + own)) 0 0" "slowly: a selected port that talks meanwhile is exact"
 is "$(values a0 udp-53)" "21000 14 0 0" "slowly: a listening one too"

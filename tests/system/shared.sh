@@ -221,7 +221,7 @@ is "$(too_much 1 "${names[@]}" | head -n 5)" "" "a1: the same"
 is "$(too_much 2 a2 | head -n 5)" "" "a2: the same"
 is "$(falls)" 0 "no series falls"
 is "$(plugin_said | grep -v -e ': counting\.$' \
-    -e ': stopped counting (.*)\.$' -e 'MaxPorts reached')" "" "nothing else is said"
+    -e ': stopped counting (.*)\.$' -e 'have become series lately')" "" "nothing else is said"
 stop_collectd
 is $? 0 "collectd ends well"
 finish
