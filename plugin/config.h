@@ -13,6 +13,7 @@
 
 #include <linux/types.h>
 
+#include "groups.h"
 #include "selection.h"
 
 struct oconfig_item_s; /* oconfig_item_t, of collectd's liboconfig */
@@ -29,7 +30,10 @@ struct settings {
     __u64 min_bytes;      /* rx + tx, until a dynamic port gets a series; at most 2^53 */
     __u32 *ports;         /* selected by Port: PB_KEYs without duplicates; owned */
     __u32 ports_number;   /* at most 4096 */
-    bool dynamic_ports;   /* busy ports get a series */
+    struct groups groups; /* none of their ports is selected; owned */
+    /* Busy ports get a series. Not given: if no Port is. A Group alone leaves it to them: it puts
+     * some ports together, and says nothing about the others. The same with listening_ports. */
+    bool dynamic_ports;
     bool listening_ports; /* ports with a listening socket get a series; with COUNT_LOCAL only */
     __u32 top_ports;      /* dynamic series at a time, at most PB_DYNAMIC_MAX; 0: no limit */
     __u32 idle_timeout;   /* seconds, at least 1 */

@@ -12,6 +12,10 @@
 
 static const char *const transport_names[PB_TRANSPORTS] = {"tcp", "udp", "sctp"};
 
+const char *port_transport_name(enum pb_transport transport) {
+    return transport_names[transport];
+}
+
 /* The transport with this name of `length` bytes, in any case. PB_TRANSPORTS: none. */
 static unsigned find_transport(const char *name, size_t length) {
     unsigned transport = 0;

@@ -12,6 +12,9 @@ struct port_option {
     bool transport[PB_TRANSPORTS]; /* by enum pb_transport; at least one */
 };
 
+/* "tcp", "udp", "sctp". */
+const char *port_transport_name(enum pb_transport transport);
+
 /*
  * Parses "443", "8000-8999" or a service name, optionally preceded by "tcp/", "udp/" or "sctp/".
  * Without a transport: TCP and UDP. 0, or -EINVAL with *out unchanged. Not thread-safe: looks

@@ -30,11 +30,11 @@ same "the README's table agrees" "$defaults" \
 same "the man page agrees" "$defaults" \
     "$(awk '/^\.B[IR] [A-Z]/ { option = $2 }
         /^\.I Default: / { sub(/[.:]$/, "", $3); print option, $3 }' conf/collectd-tc_portbytes.5 | sort)"
-# Interface and Port have no value that stands for their default: only their names count.
+# Interface, Port and Group have no value that stands for their default: only their names count.
 same "the example agrees" \
-    "$(sed 's/^\(Interface\|Port\) .*/\1/' <<<"$defaults" | sort -u)" \
-    "$(sed -n 's/^#\t\([A-Z][A-Za-z]*\) "\{0,1\}\([a-z0-9]*\)"\{0,1\}.*/\1 \2/p;s/^#\t\(Interface\|Port\) .*/\1/p' \
-        conf/tc_portbytes.conf | sed 's/^\(Interface\|Port\) .*/\1/' | sort -u)"
+    "$(sed 's/^\(Interface\|Port\|Group\) .*/\1/' <<<"$defaults" | sort -u)" \
+    "$(sed -n 's/^#\t<\{0,1\}\([A-Z][A-Za-z]*\) "\{0,1\}\([a-z0-9]*\)"\{0,1\}.*/\1 \2/p;s/^#\t\(Interface\|Port\) .*/\1/p' \
+        conf/tc_portbytes.conf | sed 's/^\(Interface\|Port\|Group\) .*/\1/' | sort -u)"
 
 # A link to a file below conf/stacks, then a block: the README shows what the tests use, but for
 # comments and empty lines.

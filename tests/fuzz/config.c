@@ -27,7 +27,7 @@ static char *take_key(struct input *input) {
     static const char *const keys[] = {"Interface",    "IgnoreSelected", "Direction", "CountBy",
                                        "MaxPorts",     "FoldEphemeral",  "MinBytes",  "Port",
                                        "DynamicPorts", "ListeningPorts", "TopPorts",  "IdleTimeout",
-                                       "Persist",      "StandardTypes"};
+                                       "Persist",      "StandardTypes",  "Group"};
     unsigned which = take(input);
     char *key;
 
@@ -72,14 +72,9 @@ static void take_value(struct input *input, oconfig_value_t *value) {
     }
 }
 
-static void take_item(struct input *input, oconfig_item_t *item, oconfig_item_t *child) {
-    unsigned shape = take(input);
-
+/* An item without children. */
+static void take_line(struct input *input, oconfig_item_t *item, unsigned shape) {
     *item = (oconfig_item_t){.key = take_key(input), .values_num = (int)(shape % (VALUES + 1))};
-    if (shape & 0x80) {
-        item->children = child;
-        item->children_num = 1;
-    }
     if (!item->values_num)
         return;
     item->values = calloc((size_t)item->values_num, sizeof(*item->values));
@@ -88,12 +83,52 @@ static void take_item(struct input *input, oconfig_item_t *item, oconfig_item_t 
         take_value(input, &item->values[i]);
 }
 
+/* One that may have children, as a group has. */
+static void take_item(struct input *input, oconfig_item_t *item) {
+    unsigned shape = take(input);
+
+    take_line(input, item, shape & 0x1f);
+    item->children_num = (int)(shape >> 5) % 4;
+    if (!item->children_num)
+        return;
+    item->children = calloc((size_t)item->children_num, sizeof(*item->children));
+    must(item->children);
+    for (int i = 0; i < item->children_num; i++)
+        take_line(input, &item->children[i], take(input));
+}
+
 static void free_item(oconfig_item_t *item) {
+    for (int i = 0; i < item->children_num; i++)
+        free_item(&item->children[i]);
+    free(item->children);
     for (int i = 0; i < item->values_num; i++)
         if (item->values[i].type == OCONFIG_TYPE_STRING)
             free(item->values[i].value.string);
     free(item->values);
     free(item->key);
+}
+
+/* Each has a name that no other has and at least one port, and none of a Port line. */
+static void check_groups(const struct settings *settings) {
+    const struct groups *groups = &settings->groups;
+    unsigned ports[GROUPS_MAX] = {0};
+
+    must(groups->number <= GROUPS_MAX);
+    for (unsigned key = 0; groups->of && key < PB_PORT_KEYS; key++) {
+        must(groups->of[key] <= groups->number);
+        if (groups->of[key])
+            ports[groups->of[key] - 1]++;
+    }
+    for (unsigned i = 0; i < groups->number; i++) {
+        size_t length = strlen(groups->instances[i]);
+
+        must(ports[i]);
+        must(length > 6 && length <= 6 + GROUP_NAME_MAX &&
+             !strncmp(groups->instances[i], "group-", 6));
+        must(groups_find(groups, groups_name(groups, i)) == i);
+    }
+    for (unsigned i = 0; i < settings->ports_number; i++)
+        must(groups_of(groups, settings->ports[i]) == groups->number);
 }
 
 static void check(const struct settings *settings) {
@@ -105,6 +140,7 @@ static void check(const struct settings *settings) {
     must(settings->ports_number <= 4096);
     for (unsigned i = 0; i < settings->ports_number; i++)
         must(settings->ports[i] < PB_PORT_KEYS);
+    check_groups(settings);
     must(settings->top_ports <= PB_DYNAMIC_MAX);
     must(settings->idle_timeout >= 1);
 }
@@ -116,11 +152,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
     must(config_defaults(&settings) == 0);
     for (int blocks = 0; blocks < 2 && !error; blocks++) {
-        oconfig_item_t items[ITEMS], child = {.key = (char *)"Child"},
-                                     block = {.key = (char *)"Plugin", .children = items};
+        oconfig_item_t items[ITEMS], block = {.key = (char *)"Plugin", .children = items};
 
         while (input.left && block.children_num < ITEMS / 2)
-            take_item(&input, &items[block.children_num++], &child);
+            take_item(&input, &items[block.children_num++]);
         fuzz_lines = 0;
         error = config_block(&settings, &block);
         must(error == 0 || error == -EINVAL);

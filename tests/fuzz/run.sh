@@ -20,9 +20,11 @@ seconds=${1:-15}
 shift
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(ports config selection netlink)
+config='plugin/config.c plugin/config_ports.c plugin/config_value.c plugin/groups.c
+    plugin/port_option.c plugin/selection.c -lm'
 declare -A sources=(
-    [ports]='plugin/config.c plugin/port_option.c plugin/selection.c -lm'
-    [config]='plugin/config.c plugin/port_option.c plugin/selection.c -lm'
+    [ports]=$config
+    [config]=$config
     [selection]=plugin/selection.c
     [netlink]='plugin/netlink.c plugin/netlink_links.c plugin/netlink_route.c plugin/array.c -lmnl'
 )

@@ -33,6 +33,7 @@ int main(void) {
     printf("Direction %s\n", settings.ingress && settings.egress ? "both" : "one");
     printf("CountBy %s\n", count_by[settings.count_by]);
     printf("Port %s\n", settings.ports_number ? "some" : "none");
+    printf("Group %s\n", settings.groups.number ? "some" : "none");
     printf("DynamicPorts %s\n", word(settings.dynamic_ports));
     printf("ListeningPorts %s\n", word(settings.listening_ports));
     printf("FoldEphemeral %s\n", word(settings.fold_ephemeral));
