@@ -137,9 +137,11 @@ static void mark_removed(struct interface *interface) {
 /* ---- policy ---- */
 
 /* At each read again: a port that found no memory before gets its series then. */
-static void apply_selected(struct interface *interface, const struct interface_env *env) {
-    for (__u32 i = 0; i < env->settings->ports_number; i++)
-        ledger_select(interface->ledger, env->settings->ports[i]);
+static void apply_selected(struct interface *interface, const struct settings *settings) {
+    for (__u32 i = 0; i < settings->ports_number; i++)
+        ledger_select(interface->ledger, settings->ports[i]);
+    for (__u32 group = 0; group < settings->groups.number; group++)
+        ledger_select(interface->ledger, GROUP_KEY(group));
 }
 
 static bool is_listening(const void *context, __u32 key) {
@@ -148,13 +150,12 @@ static bool is_listening(const void *context, __u32 key) {
     return listeners_has(interface->listeners, interface->loopback, key);
 }
 
-static void reserve_slot(void *context, __u32 key) {
-    slots_reserve(context, key);
+static void apply_listener(void *context, __u32 key) {
+    slots_listen(context, key);
 }
 
-void interface_apply_policy(struct interface *interface, const struct interface_env *env) {
-    apply_selected(interface, env);
-    listeners_for_each(&env->listeners, interface->loopback, reserve_slot, env->slots);
+void interface_apply_listeners(const struct interface_env *env, bool loopback) {
+    listeners_for_each(&env->listeners, loopback, apply_listener, env->slots);
 }
 
 /* ---- reading ---- */
@@ -174,15 +175,11 @@ static void keep_slot(void *context, __u32 key, __u64 busy) {
     slots_keep(context, key, busy);
 }
 
-static void keep_reserved(void *context, __u32 key) {
-    slots_keep(context, key, SLOTS_BUSY_MAX);
-}
-
 void interface_read(struct interface *interface, const struct interface_env *env, const __u32 *list,
                     __u32 number) {
+    apply_selected(interface, env->settings);
     account(interface, env, list, number);
     ledger_for_each_port(interface->ledger, keep_slot, env->slots);
-    listeners_for_each(&env->listeners, interface->loopback, keep_reserved, env->slots);
 }
 
 /* ---- an interface comes and goes ---- */
@@ -221,7 +218,9 @@ void interface_take(struct interface *interface, const struct interface_env *env
     interface->listeners = &env->listeners;
     ledger_set_listeners(interface->ledger, is_listening, interface);
     /* Before the first packet, so that the policy holds for all of them. */
-    interface_apply_policy(interface, env);
+    apply_selected(interface, env->settings);
+    if (interface->loopback)
+        interface_apply_listeners(env, true);
     save_state(env, interface);
 }
 

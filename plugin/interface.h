@@ -32,8 +32,9 @@ struct interface_env {
     struct slots *slots;
     __u64 fingerprint; /* of what is pinned, see policy.h */
     struct listeners listeners;
-    struct port_range ephemeral; /* folded now */
-    struct pb_counters *sums;    /* by slot, for one read of one interface */
+    struct ephemeral ephemeral;
+    struct port_set folded;
+    struct pb_counters *sums; /* by slot, for one read of one interface */
 };
 
 /* How long after a failure to attach the next attempt comes. */
@@ -140,8 +141,11 @@ void interface_end(struct interface *interface, const struct interface_env *env)
  */
 bool interface_check(struct interface *interface, bool restore);
 
-/* Gives the ports of settings and of listening sockets their series, and slots. */
-void interface_apply_policy(struct interface *interface, const struct interface_env *env);
+/*
+ * Passes the listening ports on to the slots. loopback: those that can be reached through loopback
+ * only, too.
+ */
+void interface_apply_listeners(const struct interface_env *env, bool loopback);
 
 /* Accounts what the interface counted in the listed slots, and keeps those of its series. */
 void interface_read(struct interface *interface, const struct interface_env *env, const __u32 *list,

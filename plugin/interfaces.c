@@ -14,31 +14,21 @@
 
 /* ---- what the kernel says ---- */
 
-static struct port_range find_ephemeral(const struct settings *settings) {
-    char text[64];
-    FILE *file = policy_uses_local_range(settings)
-                     ? fopen("/proc/sys/net/ipv4/ip_local_port_range", "re")
-                     : NULL;
-    const char *line = file ? fgets(text, sizeof(text), file) : NULL;
+/* Which ports are folded, and which of them clients' sockets have. */
+static void update_ephemeral(struct interface_env *env) {
+    struct port_set folded;
 
-    if (file)
-        fclose(file);
-    return policy_ephemeral(settings, line);
+    ephemeral_read(&env->ephemeral);
+    policy_folded(env->settings, &env->ephemeral, &folded);
+    if (memcmp(&folded, &env->folded, sizeof(folded)) != 0) {
+        env->folded = folded;
+        slots_fold(env->slots, &folded);
+    }
 }
 
-static void update_ephemeral(struct interfaces *interfaces) {
-    struct port_range *known = &interfaces->env.ephemeral;
-    struct port_range now = find_ephemeral(interfaces->env.settings);
-
-    if (now.first == known->first && now.last == known->last)
-        return;
-    *known = now;
-    slots_fold(interfaces->env.slots, now.first, now.last);
-}
-
-static void update_listeners(struct interfaces *interfaces) {
-    if (interfaces->env.settings->listening_ports)
-        listeners_update(&interfaces->env.listeners, monotonic());
+static void update_listeners(struct interface_env *env) {
+    if (env->settings->listening_ports)
+        listeners_update(&env->listeners, &env->ephemeral.local, monotonic());
 }
 
 /* Until the namespace has IPsec for the first time, no packet costs a look for its state. */
@@ -89,24 +79,36 @@ static void keep_selected(const struct interface_env *env) {
         slots_keep(env->slots, env->settings->ports[i], SLOTS_BUSY_MAX);
 }
 
+static void make_groups(const struct interface_env *env) {
+    const struct groups *groups = &env->settings->groups;
+
+    for (__u32 key = 0; groups->number && key < PB_PORT_KEYS; key++)
+        if (groups_of(groups, key) < groups->number)
+            slots_group(env->slots, key, groups_of(groups, key));
+}
+
 static int make_slots(struct interface_env *env) {
     struct pb_shared *shared = classifier_shared(env->classifier);
-    __u32 dynamic = policy_dynamic_slots(env->settings);
-    __u32 reserved = policy_reserved_slots(env->settings);
+    struct slots_layout layout = policy_slots(env->settings);
     int error;
 
     if (classifier_resumed(env->classifier))
-        error = slots_restore(&env->slots, shared, dynamic, reserved,
+        error = slots_restore(&env->slots, shared, layout,
                               snapshot_latest(classifier_state(env->classifier),
                                               policy_slots_state_size(env->settings),
                                               env->fingerprint));
     else
-        error = slots_new(&env->slots, shared, dynamic, reserved);
+        error = slots_new(&env->slots, shared, layout);
     if (error)
         return error;
-    env->ephemeral = find_ephemeral(env->settings);
-    slots_fold(env->slots, env->ephemeral.first, env->ephemeral.last);
+    make_groups(env);
     reserve_selected(env);
+    ephemeral_read(&env->ephemeral);
+    policy_folded(env->settings, &env->ephemeral, &env->folded);
+    /* Listening ports first: with what a daemon before left, folding would unlink their slots. */
+    update_listeners(env);
+    interface_apply_listeners(env, false);
+    slots_fold(env->slots, &env->folded);
     save_slots(env);
     return 0;
 }
@@ -130,7 +132,6 @@ int interfaces_init(struct interfaces *interfaces, const struct settings *settin
         return error;
     }
     update_ipsec(interfaces);
-    update_listeners(interfaces);
     return 0;
 }
 
@@ -339,6 +340,13 @@ static void unlink_victims(struct slots *slots, __u64 interval) {
     slots_quiesce(slots, until);
 }
 
+static bool counts_loopback(const struct interfaces *interfaces) {
+    for (const struct interface *i = interfaces->first; i; i = i->next)
+        if (i->instance && i->loopback)
+            return true;
+    return false;
+}
+
 static void end_everywhere(void *context, __u32 key) {
     const struct interfaces *interfaces = context;
 
@@ -353,14 +361,10 @@ void interfaces_read(struct interfaces *interfaces, __u64 interval, interface_re
     __u32 number;
 
     check_attachments(interfaces, interval);
-    update_ephemeral(interfaces);
+    update_ephemeral(&interfaces->env);
     update_ipsec(interfaces);
-    update_listeners(interfaces);
-    /* Before accounting: their series begin at this read. */
-    for (struct interface *i = interfaces->first; i; i = i->next)
-        if (i->instance)
-            interface_apply_policy(i, &interfaces->env);
-
+    update_listeners(&interfaces->env);
+    interface_apply_listeners(&interfaces->env, counts_loopback(interfaces));
     unlink_victims(slots, interval);
     number = slots_list(slots, false, &list);
     for (struct interface *i = interfaces->first; i; i = i->next)

@@ -5,44 +5,65 @@
 #include <string.h>
 
 #include "log.h"
-#include "tc_portbytes.h"
+
+static unsigned rank_of(const struct netlink_listener *listener) {
+    return listener->key * 2 + listener->loopback;
+}
 
 static int compare(const void *a, const void *b) {
-    const struct netlink_listener *left = a, *right = b;
-    unsigned l = left->key * 2 + left->loopback, r = right->key * 2 + right->loopback;
+    unsigned left = rank_of(a), right = rank_of(b);
 
-    return l < r ? -1 : l > r;
+    return left < right ? -1 : left > right;
 }
 
-static const struct netlink_listener *find(const struct listeners *listeners, __u32 key,
-                                           bool loopback) {
-    const struct netlink_listener sought = {.key = key, .loopback = loopback};
-
-    return listeners->number
-               ? bsearch(&sought, listeners->found, listeners->number, sizeof(sought), compare)
-               : NULL;
+static bool was_found(const struct listeners *listeners, const struct netlink_listener *listener) {
+    return listeners->number && bsearch(listener, listeners->found, listeners->number,
+                                        sizeof(*listener), compare) != NULL;
 }
 
-void listeners_update(struct listeners *listeners, __u64 now) {
-    struct netlink_listener *found;
-    unsigned number;
-    int error = netlink_listeners(&found, &number);
+/* Sorts them and leaves one of those that are alike; returns how many are left. */
+static unsigned sort(struct netlink_listener *found, unsigned number) {
+    unsigned left = 0;
+
+    if (number)
+        qsort(found, number, sizeof(*found), compare);
+    for (unsigned i = 0; i < number; i++) {
+        if (left && compare(&found[left - 1], &found[i]) == 0)
+            found[left - 1].kernel |= found[i].kernel;
+        else
+            found[left++] = found[i];
+    }
+    return left;
+}
+
+static bool is_server(const struct listeners *before, const struct netlink_listener *listener,
+                      const struct port_set *clients) {
+    if (listener->key / PB_PORTS != PB_UDP || listener->kernel)
+        return true;
+    return !port_set_has(clients, listener->key % PB_PORTS) && was_found(before, listener);
+}
+
+void listeners_update(struct listeners *listeners, const struct port_set *clients, __u64 now) {
+    struct listeners next = {0};
+    int error = netlink_listeners(&next.found, &next.number);
 
     if (error) {
         if (log_limit_pass(&listeners->failure, now))
             pb_log(LOG_WARNING, "cannot list the listening sockets: %s.", strerror(-error));
         return;
     }
-    log_limit_reset(&listeners->failure);
-    if (number)
-        qsort(found, number, sizeof(*found), compare);
-    /* An unconnected UDP socket may be a client's that lives for one query. */
-    for (unsigned i = 0; i < number; i++)
-        found[i].confirmed =
-            found[i].key / PB_PORTS != PB_UDP || find(listeners, found[i].key, found[i].loopback);
-    free(listeners->found);
-    listeners->found = found;
-    listeners->number = number;
+    next.number = sort(next.found, next.number);
+    for (unsigned i = 0; i < next.number; i++) {
+        const struct netlink_listener *listener = &next.found[i];
+
+        if (!is_server(listeners, listener, clients))
+            continue;
+        key_set_add(&next.reachable[true], listener->key);
+        if (!listener->loopback)
+            key_set_add(&next.reachable[false], listener->key);
+    }
+    listeners_free(listeners);
+    *listeners = next;
 }
 
 void listeners_free(struct listeners *listeners) {
@@ -50,21 +71,13 @@ void listeners_free(struct listeners *listeners) {
     *listeners = (struct listeners){0};
 }
 
+bool listeners_has(const struct listeners *listeners, bool loopback, __u32 key) {
+    return key_set_has(&listeners->reachable[loopback], key);
+}
+
 void listeners_for_each(const struct listeners *listeners, bool loopback,
                         void (*each)(void *context, __u32 key), void *context) {
-    for (unsigned i = 0; i < listeners->number; i++) {
-        const struct netlink_listener *listener = &listeners->found[i];
-
-        if (listener->confirmed && (loopback || !listener->loopback))
-            each(context, listener->key);
-    }
-}
-
-static bool is_confirmed(const struct netlink_listener *listener) {
-    return listener && listener->confirmed;
-}
-
-bool listeners_has(const struct listeners *listeners, bool loopback, __u32 key) {
-    return is_confirmed(find(listeners, key, false)) ||
-           (loopback && is_confirmed(find(listeners, key, true)));
+    for (__u32 i = 0; i < PB_PORT_KEYS / PORT_SET_BITS; i++)
+        for (__u64 word = listeners->reachable[loopback].word[i]; word; word &= word - 1)
+            each(context, i * PORT_SET_BITS + (__u32)__builtin_ctzll(word));
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tc_portbytes.h"
 
@@ -69,6 +70,7 @@ static bool is_loopback(int family, const __be32 *address) {
 struct listeners {
     struct list list;
     enum pb_transport transport;
+    int state;
 };
 
 static int parse_socket(const struct nlmsghdr *message, void *context) {
@@ -76,14 +78,17 @@ static int parse_socket(const struct nlmsghdr *message, void *context) {
     struct listeners *listeners = context;
     struct netlink_listener listener = {0};
 
-    if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket) || !socket->id.idiag_sport)
+    /* sctp_diag's answer may have other states than those asked for. */
+    if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket) || !socket->id.idiag_sport ||
+        socket->idiag_state != listeners->state)
         return MNL_CB_OK;
     listener.key = PB_KEY(listeners->transport, ntohs(socket->id.idiag_sport));
     listener.loopback = is_loopback(socket->idiag_family, socket->id.idiag_src);
+    listener.kernel = socket->idiag_inode == 0;
     return append(&listeners->list, &listener, sizeof(listener));
 }
 
-static int dump_listeners(struct listeners *listeners, int family, int protocol, int state) {
+static int dump_listeners(struct listeners *listeners, int family, int protocol) {
     char buffer[REQUEST_BUFFER_SIZE];
     struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
     struct inet_diag_req_v2 *diag = mnl_nlmsg_put_extra_header(request, sizeof(*diag));
@@ -91,8 +96,13 @@ static int dump_listeners(struct listeners *listeners, int family, int protocol,
     request->nlmsg_type = SOCK_DIAG_BY_FAMILY;
     diag->sdiag_family = family;
     diag->sdiag_protocol = protocol;
-    diag->idiag_states = 1u << state;
+    diag->idiag_states = 1u << listeners->state;
     return dump(NETLINK_SOCK_DIAG, request, parse_socket, listeners);
+}
+
+/* Asking for sockets of SCTP loads its module, see inet_diag_lock_handler() of the kernel. */
+static bool has_sctp(void) {
+    return access("/proc/net/sctp", F_OK) == 0;
 }
 
 int netlink_listeners(struct netlink_listener **out, unsigned *number) {
@@ -104,14 +114,21 @@ int netlink_listeners(struct netlink_listener **out, unsigned *number) {
         {PB_TCP, AF_INET6, IPPROTO_TCP, TCP_LISTEN},
         {PB_UDP, AF_INET, IPPROTO_UDP, TCP_CLOSE}, /* bound, not connected */
         {PB_UDP, AF_INET6, IPPROTO_UDP, TCP_CLOSE},
+        {PB_SCTP, AF_INET, IPPROTO_SCTP, TCP_LISTEN}, /* SCTP_SS_LISTENING is the same */
+        {PB_SCTP, AF_INET6, IPPROTO_SCTP, TCP_LISTEN},
     };
     struct listeners listeners = {0};
 
     for (unsigned i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
         int error;
 
+        if (dumps[i].transport == PB_SCTP && !has_sctp())
+            continue;
         listeners.transport = dumps[i].transport;
-        error = dump_listeners(&listeners, dumps[i].family, dumps[i].protocol, dumps[i].state);
+        listeners.state = dumps[i].state;
+        error = dump_listeners(&listeners, dumps[i].family, dumps[i].protocol);
+        if (error == -ENOENT && dumps[i].transport == PB_SCTP)
+            continue; /* without sctp_diag the others are still of use */
         if (error < 0) {
             free(listeners.list.elements);
             return error;

@@ -72,16 +72,16 @@ int netlink_default_route(int family, int *interfaces, unsigned capacity);
 
 /* ---- listening sockets ---- */
 
-/* A TCP socket in state LISTEN, or a UDP socket that is bound and not connected. */
+/* A TCP or SCTP socket in state LISTEN, or a UDP socket that is bound and not connected. */
 struct netlink_listener {
-    unsigned key;   /* PB_KEY of its transport and port */
-    bool loopback;  /* bound to a loopback address: unreachable from other hosts */
-    bool confirmed; /* false; for the caller's use */
+    unsigned key;  /* PB_KEY of its transport and port */
+    bool loopback; /* bound to a loopback address: unreachable from other hosts */
+    bool kernel;   /* no process has it: WireGuard's, VXLAN's, ... */
 };
 
 /*
- * All such sockets, IPv4 and IPv6, including those of the kernel (WireGuard, VXLAN), in an array
- * that the caller frees; NULL if there are none. A port may occur more than once.
+ * All such sockets, IPv4 and IPv6, in an array that the caller frees; NULL if there are none. A
+ * port may occur more than once. Those of SCTP only if the kernel has its module loaded.
  */
 int netlink_listeners(struct netlink_listener **listeners, unsigned *number);
 

@@ -3,23 +3,17 @@
 
 #include <linux/if_arp.h> /* has types that <net/if_arp.h> lacks */
 #include <net/ethernet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "clock.h"
-#include "slots.h"
 #include "snapshot.h"
 
-/* Linux's default, Documentation/networking/ip-sysctl.rst. */
-#define EPHEMERAL_FIRST 32768
-#define EPHEMERAL_LAST  60999
-
-__u32 policy_dynamic_slots(const struct settings *settings) {
-    return settings->dynamic_ports ? settings->max_ports : 0;
-}
-
-__u32 policy_reserved_slots(const struct settings *settings) {
-    return settings->ports_number + (settings->listening_ports ? settings->max_ports : 0);
+struct slots_layout policy_slots(const struct settings *settings) {
+    return (struct slots_layout){
+        .dynamic = settings->dynamic_ports ? settings->max_ports : 0,
+        .reserved = settings->ports_number + (settings->listening_ports ? settings->max_ports : 0),
+        .groups = settings->groups.number,
+    };
 }
 
 bool policy_mark_wanted(const struct settings *settings, struct default_rule *rule,
@@ -94,7 +88,7 @@ struct classifier_settings policy_classifier(const struct settings *settings, __
         .egress_port = ports[settings->count_by].egress,
         .ingress = settings->ingress,
         .egress = settings->egress,
-        .slots = slots_total(policy_dynamic_slots(settings), policy_reserved_slots(settings)),
+        .slots = slots_total(policy_slots(settings)),
         .lanes = lanes,
     };
 }
@@ -108,27 +102,20 @@ struct ledger_policy policy_ledger(const struct settings *settings) {
                                   .max_ports = settings->max_ports,
                                   .no_dynamic = !settings->dynamic_ports,
                                   .top = settings->top_ports,
-                                  .selected = settings->ports_number,
+                                  .selected = settings->ports_number + settings->groups.number,
+                                  .groups = settings->groups.number,
+                                  .group = (const char *const *)settings->groups.instances,
                                   .idle_timeout = settings->idle_timeout * SECOND};
 }
 
-bool policy_uses_local_range(const struct settings *settings) {
-    return settings->fold_ephemeral &&
-           (settings->count_by == COUNT_LOCAL || settings->count_by == COUNT_LOWER);
-}
-
-struct port_range policy_ephemeral(const struct settings *settings, const char *local_port_range) {
-    struct port_range range;
-
+void policy_folded(const struct settings *settings, const struct ephemeral *ephemeral,
+                   struct port_set *out) {
     if (!settings->fold_ephemeral)
-        return (struct port_range){1, 0};
-    /* The far end's range is unknown: RFC 6335's and Linux's, together. */
-    if (!policy_uses_local_range(settings))
-        return (struct port_range){EPHEMERAL_FIRST, PB_PORTS - 1};
-    if (local_port_range && sscanf(local_port_range, "%u %u", &range.first, &range.last) == 2 &&
-        range.last < PB_PORTS)
-        return range;
-    return (struct port_range){EPHEMERAL_FIRST, EPHEMERAL_LAST};
+        *out = (struct port_set){0};
+    else if (settings->count_by == COUNT_LOCAL || settings->count_by == COUNT_LOWER)
+        *out = ephemeral->passing;
+    else
+        ephemeral_remote(out);
 }
 
 /* ---- what outlives the daemon ---- */
@@ -137,12 +124,11 @@ struct port_range policy_ephemeral(const struct settings *settings, const char *
 #define LAYOUT 3
 
 size_t policy_slots_state_size(const struct settings *settings) {
-    return snapshot_size(
-        slots_saved_size(policy_dynamic_slots(settings), policy_reserved_slots(settings)));
+    return snapshot_size(slots_saved_size(policy_slots(settings)));
 }
 
 size_t policy_tally_size(const struct settings *settings) {
-    return tally_saved_size(policy_dynamic_slots(settings), policy_reserved_slots(settings));
+    return tally_saved_size(policy_slots(settings));
 }
 
 size_t policy_state_size(const struct settings *settings) {
@@ -164,16 +150,38 @@ static __u64 hash_number(__u64 before, __u64 number, unsigned bytes) {
     return before;
 }
 
+/* The null byte at the end of a string is part of it. */
+static __u64 hash_string(__u64 before, const char *string) {
+    do
+        before = hash_byte(before, (unsigned char)*string);
+    while (*string++);
+    return before;
+}
+
+static __u64 hash_groups(__u64 hash, const struct groups *groups) {
+    for (__u32 group = 0; group < groups->number; group++)
+        hash = hash_string(hash, groups->instances[group]);
+    for (__u32 key = 0; groups->number && key < PB_PORT_KEYS; key++) {
+        if (groups->of[key]) {
+            hash = hash_number(hash, key, sizeof(key));
+            hash = hash_number(hash, groups->of[key], sizeof(groups->of[key]));
+        }
+    }
+    return hash;
+}
+
 __u64 policy_fingerprint(const struct settings *settings,
                          const struct classifier_settings *classifier) {
+    const struct slots_layout layout = policy_slots(settings);
     const __u64 facts[] = {LAYOUT,
                            policy_state_size(settings),
                            policy_slots_state_size(settings),
                            policy_tally_size(settings),
                            sizeof(struct pb_shared),
                            PB_FIXED_SLOTS,
-                           policy_dynamic_slots(settings),
-                           policy_reserved_slots(settings),
+                           layout.dynamic,
+                           layout.reserved,
+                           layout.groups,
                            classifier->slots,
                            classifier->lanes,
                            classifier->ingress_port,
@@ -186,7 +194,7 @@ __u64 policy_fingerprint(const struct settings *settings,
         hash = hash_number(hash, facts[i], sizeof(facts[i]));
     for (__u32 i = 0; i < settings->ports_number; i++)
         hash = hash_number(hash, settings->ports[i], sizeof(settings->ports[i]));
-    return hash;
+    return hash_groups(hash, &settings->groups);
 }
 
 __u64 policy_fingerprint_interface(__u64 fingerprint, __u32 maps, __u32 l2_len, const char *name) {

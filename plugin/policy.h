@@ -12,12 +12,12 @@
 #include "classifier.h"
 #include "config.h"
 #include "default_rule.h"
+#include "ephemeral.h"
 #include "ledger.h"
 #include "links.h"
+#include "slots.h"
 
-/* How many slots the classifier allocates by itself, and how many are allocated by policy. */
-__u32 policy_dynamic_slots(const struct settings *settings);
-__u32 policy_reserved_slots(const struct settings *settings);
+struct slots_layout policy_slots(const struct settings *settings);
 
 /*
  * Marks the links that are to be counted (`wanted`), by Interface lines, or without any by the
@@ -38,16 +38,9 @@ __u64 policy_memory_max(__u64 machine);
 
 struct ledger_policy policy_ledger(const struct settings *settings);
 
-/*
- * The ports that are folded into the ephemeral series. local_port_range: what
- * /proc/sys/net/ipv4/ip_local_port_range says, NULL if it can't be read. It is ignored unless
- * policy_uses_local_range.
- */
-struct port_range {
-    __u32 first, last; /* first > last: none */
-};
-bool policy_uses_local_range(const struct settings *settings);
-struct port_range policy_ephemeral(const struct settings *settings, const char *local_port_range);
+/* The ports that are folded into the ephemeral series. */
+void policy_folded(const struct settings *settings, const struct ephemeral *ephemeral,
+                   struct port_set *out);
 
 /*
  * What outlives the daemon. The state of the slots, which all interfaces share; that of an

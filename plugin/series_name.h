@@ -4,6 +4,7 @@
  * are an interface and never change:
  *
  *     tcp-443, udp-53, sctp-36412              a port
+ *     group-NAME                               the ports of a group, see groups.h
  *     tcp-other, udp-other, sctp-other         the ports of a transport without a series
  *     tcp-ephemeral, udp-ephemeral, ...        the ports of a transport that are folded
  *     ip-icmp, ip-gre, ip-253                  an IP protocol without ports, by IANA's keyword in
@@ -11,8 +12,8 @@
  *     nonip                                    what is not IP
  *     decrypted                                what ingress sees again after IPsec decrypted it
  *
- * They consist of lower-case letters, digits and dashes: no write plugin has to replace a
- * character. Any thread.
+ * But for those of groups they consist of lower-case letters, digits and dashes: no write plugin
+ * has to replace a character. Any thread.
  */
 #ifndef PB_SERIES_NAME_H
 #define PB_SERIES_NAME_H

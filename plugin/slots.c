@@ -4,40 +4,46 @@
 
 #include "slots_private.h"
 
-__u32 slots_total(__u32 dynamic, __u32 reserved) {
-    return PB_FIXED_SLOTS + dynamic + reserved;
+__u32 slots_total(struct slots_layout layout) {
+    return PB_FIXED_SLOTS + layout.dynamic + layout.reserved + layout.groups;
 }
 
-int slots_create(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 reserved) {
-    __u32 end = slots_total(dynamic, reserved);
+int slots_create(struct slots **out, struct pb_shared *shared, struct slots_layout layout) {
+    __u32 end = slots_total(layout);
     struct slots *slots;
 
-    if (dynamic > PB_DYNAMIC_MAX || reserved > PB_PORT_KEYS)
+    if (layout.dynamic > PB_DYNAMIC_MAX || layout.reserved > PB_PORT_KEYS ||
+        layout.groups > GROUPS_MAX)
         return -EINVAL;
     slots = calloc(1, sizeof(*slots) + end * sizeof(slots->slot[0]));
     if (!slots)
         return -ENOMEM;
     slots->list = calloc(end, sizeof(slots->list[0]));
-    slots->ranks = calloc(dynamic + 1, sizeof(slots->ranks[0])); /* calloc(0) may return NULL */
+    slots->ranks =
+        calloc(layout.dynamic + 1, sizeof(slots->ranks[0])); /* calloc(0) may return NULL */
     if (!slots->list || !slots->ranks) {
         slots_free(slots);
         return -ENOMEM;
     }
     slots->shared = shared;
-    slots->dynamic_end = slots->used_end = PB_FIXED_SLOTS + dynamic;
+    slots->dynamic_end = slots->used_end = PB_FIXED_SLOTS + layout.dynamic;
+    slots->reserved_end = slots->dynamic_end + layout.reserved;
     slots->end = end;
-    slots->fold_first = 1;
-    slots->fold_last = 0;
-    for (__u32 s = PB_FIXED_SLOTS; s < end; s++) {
+    slots->free = layout.reserved;
+    for (__u32 s = PB_FIXED_SLOTS; s < slots->reserved_end; s++) {
         slots->slot[s].key = NO_KEY;
         slots->slot[s].state = s < slots->dynamic_end ? LIVE : FREE;
+    }
+    for (__u32 group = 0; group < layout.groups; group++) {
+        slots->slot[slots->reserved_end + group].key = GROUP_KEY(group);
+        slots->slot[slots->reserved_end + group].state = GROUPED;
     }
     *out = slots;
     return 0;
 }
 
-int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 reserved) {
-    int error = slots_create(out, shared, dynamic, reserved);
+int slots_new(struct slots **out, struct pb_shared *shared, struct slots_layout layout) {
+    int error = slots_create(out, shared, layout);
 
     if (error)
         return error;
@@ -45,9 +51,9 @@ int slots_new(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32
         shared->table[PB_KEY_IP(protocol)] = PB_SLOT_IP(protocol);
     shared->table[PB_KEY_NONIP] = PB_SLOT_NONIP;
     shared->table[PB_KEY_DECRYPTED] = PB_SLOT_DECRYPTED;
-    for (__u32 s = 0; s < dynamic; s++)
+    for (__u32 s = 0; s < layout.dynamic; s++)
         shared->ring[s] = PB_FIXED_SLOTS + s;
-    __atomic_store_n(&shared->tail, dynamic, __ATOMIC_RELEASE);
+    __atomic_store_n(&shared->tail, layout.dynamic, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -59,47 +65,19 @@ void slots_free(struct slots *slots) {
     free(slots);
 }
 
-/* Points the table's entry for key at `slot`, and unlinks the slot that it pointed at. */
-static void set_entry(struct slots *slots, __u32 key, __u32 slot) {
-    __u32 old = __atomic_exchange_n(&slots->shared->table[key], slot, __ATOMIC_SEQ_CST);
-
-    if (old >= PB_FIXED_SLOTS && old < slots->end && old != slot) {
-        slots->slot[old].key = key;
-        slots->slot[old].state = UNLINKED;
-        slots->slot[old].unlinked_at = 0; /* the next slots_unlink dates it */
-    }
-}
-
-void slots_fold(struct slots *slots, __u32 first, __u32 last) {
-    struct slots old = {.fold_first = slots->fold_first, .fold_last = slots->fold_last};
-
-    slots->fold_first = first;
-    slots->fold_last = last;
+/* A port that isn't folded any more may have a dynamic slot by now, or get one at any time. */
+void slots_fold(struct slots *slots, const struct port_set *ports) {
+    slots->folded = *ports;
     for (__u32 key = 0; key < PB_PORT_KEYS; key++) {
-        __u32 slot = default_slot(slots, key);
+        __u32 entry = load_acquire(&slots->shared->table[key]), slot = default_slot(slots, key);
 
-        if (slot != default_slot(&old, key) &&
-            load_acquire(&slots->shared->table[key]) < slots->dynamic_end)
-            set_entry(slots, key, slot);
+        if (entry < slots->dynamic_end && entry != slot && (slot || entry < PB_FIXED_SLOTS))
+            slots_set_entry(slots, key, slot);
     }
 }
 
-bool slots_reserve(struct slots *slots, __u32 key) {
-    if (load_acquire(&slots->shared->table[key]) >= slots->dynamic_end)
-        return true;
-    for (__u32 s = slots->dynamic_end; s < slots->end; s++) {
-        struct slot *slot = &slots->slot[s];
-
-        if (slot->state != FREE)
-            continue;
-        slot->state = RESERVED;
-        slot->key = key;
-        if (slots->used_end <= s)
-            slots->used_end = s + 1;
-        set_entry(slots, key, s);
-        return true;
-    }
-    return false;
+void slots_group(struct slots *slots, __u32 key, __u32 group) {
+    slots_set_entry(slots, key, slots->reserved_end + group);
 }
 
 __u32 slots_unlink(struct slots *slots, __u64 now) {
@@ -166,6 +144,8 @@ __u32 slots_list(struct slots *slots, bool last, const __u32 **list) {
     for (__u32 s = slots->dynamic_end; s < slots->used_end; s++)
         if (slots->slot[s].state != FREE)
             slots->list[slots->listed++] = s;
+    for (__u32 s = slots->reserved_end; s < slots->end; s++)
+        slots->list[slots->listed++] = s;
     *list = slots->list;
     return slots->listed;
 }
@@ -174,7 +154,9 @@ void slots_keep(struct slots *slots, __u32 key, __u64 busy) {
     __u32 s = load_acquire(&slots->shared->table[key]);
     struct slot *slot = &slots->slot[s];
 
-    if (s < PB_FIXED_SLOTS || s >= slots->end)
+    if (key_set_has(&slots->unfolded, key))
+        key_set_add(&slots->stays, key);
+    if (s < PB_FIXED_SLOTS || s >= slots->reserved_end)
         return;
     slot->key = key; /* maybe not known before: it can be allocated since the counters were read */
     slot->kept = true;
@@ -194,6 +176,7 @@ void slots_recycle(struct slots *slots) {
             continue;
         if (s >= slots->dynamic_end) {
             slot->state = FREE;
+            slots->free++;
         } else if (load_acquire(cell) != 0) {
             continue; /* not popped yet: the next read tries again */
         } else {
@@ -212,25 +195,26 @@ static int by_busy(const void *a, const void *b) {
 
     if (left->busy != right->busy)
         return left->busy < right->busy ? -1 : 1;
+    if (left->delta_bytes != right->delta_bytes) /* listening ports: they all are SLOTS_BUSY_MAX */
+        return left->delta_bytes < right->delta_bytes ? -1 : 1;
     return left->slot < right->slot ? -1 : 1;
 }
 
 void slots_end_surplus(struct slots *slots, void (*end)(void *context, __u32 key), void *context) {
-    __u32 limit = (slots->dynamic_end - PB_FIXED_SLOTS) * 3 / 4, kept = 0, number = 0;
+    __u32 limit = (slots->dynamic_end - PB_FIXED_SLOTS) * 3 / 4, kept = 0;
 
     for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++) {
         const struct slot *slot = &slots->slot[s];
 
         if (slot->state != LIVE || !slot->kept)
             continue;
-        kept++;
-        if (slot->busy != SLOTS_BUSY_MAX)
-            slots->ranks[number++] = (struct rank){.busy = slot->busy, .slot = s};
+        slots->ranks[kept++] =
+            (struct rank){.busy = slot->busy, .delta_bytes = slot->delta_bytes, .slot = s};
     }
-    if (kept <= limit || number == 0)
+    if (kept <= limit)
         return;
-    qsort(slots->ranks, number, sizeof(slots->ranks[0]), by_busy);
-    for (__u32 i = 0; i < number && i < kept - limit; i++) {
+    qsort(slots->ranks, kept, sizeof(slots->ranks[0]), by_busy);
+    for (__u32 i = 0; i < kept - limit; i++) {
         struct slot *slot = &slots->slot[slots->ranks[i].slot];
 
         /* Now, while its bytes are known: with the same slot it would soon be a series again. */
@@ -287,14 +271,11 @@ static void pick_dynamic(struct slots *slots) {
 
 void slots_pick_victims(struct slots *slots) {
     pick_dynamic(slots);
-    for (__u32 s = slots->dynamic_end; s < slots->used_end; s++) {
-        const struct slot *slot = &slots->slot[s];
-
-        if (slot->state == RESERVED && !slot->kept)
-            set_entry(slots, slot->key, default_slot(slots, slot->key));
-    }
+    slots_pick_reserved(slots);
     for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
         slots->slot[s].kept = false;
+        slots->slot[s].listening = false;
+        slots->slot[s].fresh = false;
         slots->slot[s].busy = 0;
         slots->slot[s].delta_bytes = 0;
     }

@@ -13,21 +13,18 @@
 #include "slots_private.h"
 
 struct saved {
-    __u32 used_end;
-    __u32 fold_first, fold_last;
+    __u64 used_end;
     struct slot slot[];
 };
 
-size_t slots_saved_size(__u32 dynamic, __u32 reserved) {
-    return sizeof(struct saved) + slots_total(dynamic, reserved) * sizeof(struct slot);
+size_t slots_saved_size(struct slots_layout layout) {
+    return sizeof(struct saved) + slots_total(layout) * sizeof(struct slot);
 }
 
 void slots_save(const struct slots *slots, void *to) {
     struct saved *saved = to;
 
     saved->used_end = slots->used_end;
-    saved->fold_first = slots->fold_first;
-    saved->fold_last = slots->fold_last;
     memcpy(saved->slot, slots->slot, slots->used_end * sizeof(slots->slot[0]));
 }
 
@@ -83,10 +80,7 @@ static void restore_dynamic(struct slots *slots) {
     }
 }
 
-/*
- * A reserved slot is in the table, or else it was unlinked. Entries without a slot of their own get
- * their default, in case slots_fold was interrupted.
- */
+/* A reserved slot is in the table, or else it was unlinked. */
 static void restore_reserved(struct slots *slots) {
     for (__u32 s = slots->dynamic_end; s < slots->used_end; s++) {
         struct slot *slot = &slots->slot[s];
@@ -97,34 +91,32 @@ static void restore_reserved(struct slots *slots) {
         }
     }
     for (__u32 key = 0; key < PB_PORT_KEYS; key++) {
-        __u32 *entry = &slots->shared->table[key];
-        __u32 s = load_acquire(entry);
+        __u32 s = load_acquire(&slots->shared->table[key]);
 
-        if (s >= slots->dynamic_end && s < slots->end) {
+        if (s >= slots->dynamic_end && s < slots->reserved_end) {
             set_owner(&slots->slot[s], key, RESERVED);
             if (slots->used_end <= s)
                 slots->used_end = s + 1;
-        } else if (s < PB_FIXED_SLOTS && s != default_slot(slots, key)) {
-            __atomic_compare_exchange_n(entry, &s, default_slot(slots, key), false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
         }
     }
+    slots->free = 0;
+    for (__u32 s = slots->dynamic_end; s < slots->reserved_end; s++)
+        slots->free += slots->slot[s].state == FREE;
 }
 
-int slots_restore(struct slots **out, struct pb_shared *shared, __u32 dynamic, __u32 reserved,
+int slots_restore(struct slots **out, struct pb_shared *shared, struct slots_layout layout,
                   const void *from) {
     const struct saved *saved = from;
     struct slots *slots;
-    int error = slots_create(&slots, shared, dynamic, reserved);
+    int error = slots_create(&slots, shared, layout);
 
     if (error)
         return error;
-    slots->used_end = saved->used_end;
-    slots->fold_first = saved->fold_first;
-    slots->fold_last = saved->fold_last;
+    slots->used_end = (__u32)saved->used_end;
     memcpy(slots->slot, saved->slot, saved->used_end * sizeof(saved->slot[0]));
     for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
         slots->slot[s].kept = false;
+        slots->slot[s].listening = false;
         slots->slot[s].busy = 0;
     }
     restore_dynamic(slots);

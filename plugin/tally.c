@@ -112,8 +112,8 @@ void slots_account(struct slots *slots, struct tally *tally, const struct pb_cou
 
 /* ---- in memory that outlives the process ---- */
 
-size_t tally_saved_size(__u32 dynamic, __u32 reserved) {
-    return sizeof(struct saved) + slots_total(dynamic, reserved) * sizeof(struct saved_slot);
+size_t tally_saved_size(struct slots_layout layout) {
+    return sizeof(struct saved) + slots_total(layout) * sizeof(struct saved_slot);
 }
 
 void tally_save(const struct tally *tally, void *to) {

@@ -330,10 +330,14 @@ void ours_add_interface(struct ours *ours, int interface) {
 }
 
 void ours_default(struct ours *ours, int interface) {
-    ours_open(ours, interface, slots_total(512, 512));
-    if (slots_new(&ours->slots, ours->shared, 512, 512))
+    static const struct slots_layout layout = {.dynamic = 512, .reserved = 512};
+    struct port_set folded = {0};
+
+    ours_open(ours, interface, slots_total(layout));
+    if (slots_new(&ours->slots, ours->shared, layout))
         die("no memory");
-    slots_fold(ours->slots, 32768, 60999);
+    port_set_add_range(&folded, 32768, 60999);
+    slots_fold(ours->slots, &folded);
 }
 
 void ours_every_port(struct ours *ours, int interface, unsigned first, unsigned count) {

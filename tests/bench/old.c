@@ -73,10 +73,14 @@ static void old_open(struct old *old, __u32 slots_used) {
 }
 
 void old_default(struct old *old) {
-    old_open(old, slots_total(512, 512));
-    if (slots_new(&old->slots, old->shared, 512, 512))
+    static const struct slots_layout layout = {.dynamic = 512, .reserved = 512};
+    struct port_set folded = {0};
+
+    old_open(old, slots_total(layout));
+    if (slots_new(&old->slots, old->shared, layout))
         die("no memory");
-    slots_fold(old->slots, 32768, 60999);
+    port_set_add_range(&folded, 32768, 60999);
+    slots_fold(old->slots, &folded);
 }
 
 void old_every_port(struct old *old, unsigned first, unsigned count) {

@@ -291,11 +291,10 @@ static void show_calls(struct setting *setting) {
 
 /* Unpublished counters: publishing closes the descriptor by which their memory is seen. */
 static void show_memory_of(const char *name, __u32 max_ports) {
+    /* With ListeningPorts, the default: twice. */
+    const struct slots_layout layout = {.dynamic = max_ports, .reserved = max_ports};
     struct classifier_settings settings = {
-        .ingress = true,
-        .egress = true,
-        .slots = slots_total(max_ports, max_ports), /* ListeningPorts, the default: twice */
-        .lanes = classifier_lanes()};
+        .ingress = true, .egress = true, .slots = slots_total(layout), .lanes = classifier_lanes()};
     size_t before = own_memory(), shared;
     char variant[64], reason[LOAD_ERROR_SIZE];
     struct classifier *classifier;

@@ -11,6 +11,7 @@
 
 #include "simulation.h"
 #include "slots.h"
+#include "slots_short.h"
 
 #define FIRST      PB_FIXED_SLOTS /* the first dynamic slot */
 #define NO_PORT    UINT32_MAX
@@ -79,9 +80,11 @@ static inline void interface_comes(struct object *object, unsigned interface) {
 static inline void object_new_of(struct object *object, unsigned interfaces, __u32 dynamic,
                                  __u32 reserved) {
     *object = (struct object){.kept = NO_PORT};
-    simulation_new(&object->simulation, INTERFACES, CPUS, slots_total(dynamic, reserved));
+    simulation_new(&object->simulation, INTERFACES, CPUS,
+                   slots_total(layout_of(dynamic, reserved)));
     object->sums = calloc(object->simulation.slots, sizeof(*object->sums));
-    if (!object->sums || slots_new(&object->slots, object->simulation.shared, dynamic, reserved))
+    if (!object->sums ||
+        slots_new(&object->slots, object->simulation.shared, layout_of(dynamic, reserved)))
         abort();
     for (unsigned interface = 0; interface < interfaces; interface++)
         interface_comes(object, interface);

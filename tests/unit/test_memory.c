@@ -18,6 +18,7 @@
 #include "ledger.h"
 #include "selection.h"
 #include "slots.h"
+#include "slots_short.h"
 #include "tap.h"
 
 /* How many more allocations succeed; negative: all. */
@@ -91,7 +92,7 @@ static void test_slots(void) {
 
     do {
         memory_ends_after(allocations++);
-        error = slots_new(&slots, &shared, 16, 4);
+        error = slots_new(&slots, &shared, layout_of(16, 4));
         memory_returns();
         wrong += failed && (error != -ENOMEM || slots != unchanged || shared.tail != 0);
     } while (failed);
@@ -117,20 +118,20 @@ static void test_restore(void) {
     static struct pb_shared shared;
     struct slots *const unchanged = (struct slots *)&shared, *restored = unchanged, *slots;
     struct tally *const no_tally = (struct tally *)&shared, *restored_tally = no_tally, *tally;
-    void *saved_slots = malloc(slots_saved_size(16, 4));
-    void *saved_tally = malloc(tally_saved_size(16, 4));
+    void *saved_slots = malloc(slots_saved_size(layout_of(16, 4)));
+    void *saved_tally = malloc(tally_saved_size(layout_of(16, 4)));
     void *saved_ledger = malloc(ledger_saved_size(&policy));
     struct ledger *ledger, *empty;
     unsigned active = 0;
     int allocations = 0, error, wrong = 0;
 
-    if (!saved_slots || !saved_tally || !saved_ledger || slots_new(&slots, &shared, 16, 4) ||
-        tally_new(&tally, slots) || ledger_new(&ledger, "eth0", &policy) ||
-        ledger_new(&empty, "eth0", &policy))
+    if (!saved_slots || !saved_tally || !saved_ledger ||
+        slots_new(&slots, &shared, layout_of(16, 4)) || tally_new(&tally, slots) ||
+        ledger_new(&ledger, "eth0", &policy) || ledger_new(&empty, "eth0", &policy))
         abort();
     slots_save(slots, saved_slots);
     memory_ends_after(0);
-    error = slots_restore(&restored, &shared, 16, 4, saved_slots);
+    error = slots_restore(&restored, &shared, layout_of(16, 4), saved_slots);
     memory_returns();
     ok(error == -ENOMEM && restored == unchanged, "slots_restore: -ENOMEM, the output unchanged");
 

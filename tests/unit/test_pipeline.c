@@ -15,6 +15,7 @@
 #include "series_name.h"
 #include "simulation.h"
 #include "slots.h"
+#include "slots_short.h"
 #include "tap.h"
 
 struct report {
@@ -81,10 +82,10 @@ static struct pipeline *pipeline_new(__u32 dynamic, struct ledger_policy policy)
     capture_clear();
     if (!policy.max_ports)
         policy.max_ports = dynamic;
-    simulation_new(&pipeline->simulation, INTERFACES, 2, slots_total(dynamic, RESERVED));
+    simulation_new(&pipeline->simulation, INTERFACES, 2, slots_total(layout_of(dynamic, RESERVED)));
     pipeline->sums = calloc(pipeline->simulation.slots, sizeof(*pipeline->sums));
     if (!pipeline->sums ||
-        slots_new(&pipeline->slots, pipeline->simulation.shared, dynamic, RESERVED))
+        slots_new(&pipeline->slots, pipeline->simulation.shared, layout_of(dynamic, RESERVED)))
         abort();
     for (unsigned i = 0; i < INTERFACES; i++) {
         struct interface *interface = &pipeline->interface[i];
@@ -338,7 +339,7 @@ static void test_everything(__u32 top, __u64 idle_timeout, const char *what) {
                        random_once_in(&random, 2), 60 + random_below(&random, 1441));
             }
             if (random_once_in(&random, 10))
-                slots_fold(pipeline->slots, reads * 11, reads * 11 + 100);
+                fold_range(pipeline->slots, reads * 11, reads * 11 + 100);
             for (__u32 port = 0; port < 3; port++) /* while its socket is open */
                 if (reads % 100 < 50)
                     listening(pipeline, port % INTERFACES, PB_KEY(PB_TCP, port * 11 + reads / 100));

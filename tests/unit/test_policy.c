@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the settings mean: which interfaces, which header, which port, which range is folded, and
+ * What the settings mean: which interfaces, which header, which port, which ports are folded, and
  * which changes of the settings make pinned state useless. The limit of repeated messages too.
  *
- * Links: plugin/policy.c and what it uses.
+ * Links: plugin/policy.c, plugin/ephemeral.c and what they use.
  */
 #include <net/if.h> /* before the kernel's, which then leave out what it has */
 
 #include <linux/if_arp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "capture.h"
@@ -152,25 +153,110 @@ static void test_ports(void) {
     config_free(&settings);
 }
 
-static void is_range(struct port_range range, __u32 first, __u32 last, const char *name) {
-    ok(range.first == first && range.last == last, "%s: %u to %u, got %u to %u", name, first, last,
-       range.first, range.last);
+/* ---- which ports are ephemeral ---- */
+
+/* "1024-2000 3000", "" for none. */
+static void is_set(const struct port_set *set, const char *expected, const char *name) {
+    char got[512] = "";
+    size_t used = 0;
+
+    for (__u32 port = 0; port < PB_PORTS && used < sizeof(got); port++) {
+        __u32 first = port;
+
+        if (!port_set_has(set, port))
+            continue;
+        while (port + 1 < PB_PORTS && port_set_has(set, port + 1))
+            port++;
+        used += snprintf(got + used, sizeof(got) - used, first == port ? "%s%u" : "%s%u-%u",
+                         used ? " " : "", first, port);
+    }
+    is_text(got, expected, "%s", name);
 }
 
-static void test_ephemeral(void) {
-    struct settings settings = defaults();
+static void is_local(const char *range, const char *reserved, const char *expected,
+                     const char *name) {
+    const struct ephemeral_files files = {.range = range, .reserved = reserved};
+    struct ephemeral ephemeral;
 
-    is_range(policy_ephemeral(&settings, "1024\t65535\n"), 1024, 65535, "the kernel's range");
-    is_range(policy_ephemeral(&settings, NULL), 32768, 60999, "it can't be read");
-    is_range(policy_ephemeral(&settings, "1024\n"), 32768, 60999, "half of it");
-    is_range(policy_ephemeral(&settings, "1024 65536\n"), 32768, 60999, "no port");
-    is_range(policy_ephemeral(&settings, "what?\n"), 32768, 60999, "no numbers");
+    ephemeral_parse(&ephemeral, &files);
+    is_set(&ephemeral.local, expected, name);
+}
+
+static void test_ephemeral_range(void) {
+    is_local("1024\t65535\n", "\n", "1024-65535", "the kernel's range");
+    is_local("40000\t40000\n", "\n", "40000", "of one port");
+    is_local(NULL, NULL, "32768-60999", "it can't be read");
+    is_local("", "", "32768-60999", "nothing is in it");
+    is_local("1024\n", "\n", "32768-60999", "half of it");
+    is_local("1024 65536\n", "\n", "32768-60999", "no port");
+    is_local("2000 1000\n", "\n", "32768-60999", "the wrong way round");
+    is_local("-1 1000\n", "\n", "32768-60999", "negative");
+    is_local("what?\n", "\n", "32768-60999", "no numbers");
+    is_local("1000 2000 3000\n", "\n", "32768-60999", "three numbers");
+}
+
+static void test_ephemeral_reserved(void) {
+    is_local("1000 1010\n", "1003\n", "1000-1002 1004-1010", "one reserved port");
+    is_local("1000 1010\n", "999,1000,1003-1005,1010-2000\n", "1001-1002 1006-1009",
+             "ports and ranges");
+    is_local("1000 1010\n", "1003", "1000-1002 1004-1010", "without a newline");
+    is_local("1024 65535\n", "8080,9148,30000-32767\n",
+             "1024-8079 8081-9147 9149-29999 32768-65535",
+             "the example of the kernel's documentation");
+    is_local("1000 1010\n", "0-65535\n", "", "all ports");
+    is_local("1000 1010\n", "1003,\n", "1000-1002 1004-1010", "a comma behind the last");
+    is_local("1000 1010\n", "1003;1005\n", "1000-1010", "malformed: none is reserved");
+    is_local("1000 1010\n", "1003,x\n", "1000-1010", "a word");
+    is_local("1000 1010\n", "1005-1003\n", "1000-1010", "the wrong way round");
+    is_local("1000 1010\n", "1003-\n", "1000-1010", "half a range");
+    is_local("1000 1010\n", "65536\n", "1000-1010", "no port");
+    is_local("1000 1010\n", "18446744073709552619\n", "1000-1010", "no port, by 2^64");
+    is_local("1000 1010\n", "-1003\n", "1000-1010", "negative");
+}
+
+static void is_passing(const char *forward4, const char *forward6, const char *expected,
+                       const char *name) {
+    const struct ephemeral_files files = {.range = "20000 40000\n",
+                                          .reserved = "30000-33000,50000\n",
+                                          .forward4 = forward4,
+                                          .forward6 = forward6};
+    struct ephemeral ephemeral;
+
+    ephemeral_parse(&ephemeral, &files);
+    is_set(&ephemeral.passing, expected, name);
+    is_set(&ephemeral.local, "20000-29999 33001-40000", "which is not what sockets get here");
+}
+
+static void test_ephemeral_forwarding(void) {
+    static const char own[] = "20000-29999 33001-40000";
+    static const char all[] = "20000-29999 33001-49999 50001-65535";
+
+    is_passing("0\n", "0\n", own, "a host that does not forward");
+    is_passing(NULL, NULL, own, "or of which that can't be read");
+    is_passing("1\n", "0\n", all, "one that forwards IPv4");
+    is_passing("0\n", "1\n", all, "or IPv6");
+    is_passing("1\n", NULL, all, "one without IPv6");
+    is_passing("what?\n", "", own, "malformed");
+}
+
+static void test_folded(void) {
+    const struct ephemeral_files files = {.range = "20000 30000\n", .forward4 = "1\n"};
+    struct settings settings = defaults();
+    struct ephemeral ephemeral;
+    struct port_set folded;
+
+    ephemeral_parse(&ephemeral, &files);
+    policy_folded(&settings, &ephemeral, &folded);
+    is_set(&folded, "20000-30000 32768-65535", "CountBy \"local\"");
     settings.count_by = COUNT_LOWER;
-    is_range(policy_ephemeral(&settings, "20000 30000\n"), 20000, 30000, "CountBy \"lower\"");
+    policy_folded(&settings, &ephemeral, &folded);
+    is_set(&folded, "20000-30000 32768-65535", "CountBy \"lower\"");
     settings.count_by = COUNT_REMOTE;
-    is_range(policy_ephemeral(&settings, "20000 30000\n"), 32768, 65535, "CountBy \"remote\"");
+    policy_folded(&settings, &ephemeral, &folded);
+    is_set(&folded, "32768-65535", "CountBy \"remote\"");
     settings.fold_ephemeral = false;
-    is_range(policy_ephemeral(&settings, "20000 30000\n"), 1, 0, "FoldEphemeral false");
+    policy_folded(&settings, &ephemeral, &folded);
+    is_set(&folded, "", "FoldEphemeral false");
     config_free(&settings);
 }
 
@@ -209,6 +295,32 @@ static void test_ledger_policy(void) {
     config_free(&settings);
 }
 
+/* Leaves the settings as they are. */
+static void test_fingerprint_of_groups(struct settings *settings) {
+    __u64 without = fingerprint(settings, 4), one;
+
+    groups_add(&settings->groups, "a");
+    settings->groups.of[PB_KEY(PB_UDP, 10000)] = 1;
+    one = fingerprint(settings, 4);
+    ok(one != without, "a Group");
+    settings->groups.of[PB_KEY(PB_UDP, 10001)] = 1;
+    ok(fingerprint(settings, 4) != one, "another port in it");
+    settings->groups.of[PB_KEY(PB_UDP, 10001)] = 0;
+    settings->groups.of[PB_KEY(PB_UDP, 10000)] = 0;
+    settings->groups.of[PB_KEY(PB_UDP, 10001)] = 1;
+    ok(fingerprint(settings, 4) != one, "another port in place of it");
+    groups_remove_last(&settings->groups);
+    groups_add(&settings->groups, "b");
+    settings->groups.of[PB_KEY(PB_UDP, 10000)] = 1;
+    ok(fingerprint(settings, 4) != one, "another name");
+    groups_add(&settings->groups, "a");
+    one = fingerprint(settings, 4);
+    settings->groups.of[PB_KEY(PB_UDP, 10000)] = 2;
+    ok(fingerprint(settings, 4) != one, "a port in another of two");
+    groups_free(&settings->groups);
+    ok(fingerprint(settings, 4) == without, "none again");
+}
+
 static void test_fingerprint(void) {
     static __u32 ports[] = {PB_KEY(PB_TCP, 443), PB_KEY(PB_TCP, 80)}; /* config_free's otherwise */
     struct settings settings = defaults(), changed = settings;
@@ -237,6 +349,7 @@ static void test_fingerprint(void) {
     changed.ports = ports + 1;
     ok(fingerprint(&changed, 4) != before, "another Port");
     changed = settings;
+    test_fingerprint_of_groups(&settings);
     before = fingerprint(&settings, 4);
     changed.min_bytes++;
     changed.top_ports++;
@@ -284,7 +397,10 @@ int main(void) {
     test_wanted();
     test_l2();
     test_ports();
-    test_ephemeral();
+    test_ephemeral_range();
+    test_ephemeral_reserved();
+    test_ephemeral_forwarding();
+    test_folded();
     test_state_size();
     test_ledger_policy();
     test_fingerprint();

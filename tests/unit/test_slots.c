@@ -22,16 +22,17 @@ static void test_new(void) {
 
     object_new_of(&object, 1, 56, 7);
     shared = object.simulation.shared;
-    ok(slots_new(&slots, shared, PB_DYNAMIC_MAX + 1, 0) == -EINVAL &&
+    ok(slots_new(&slots, shared, layout_of(PB_DYNAMIC_MAX + 1, 0)) == -EINVAL &&
            slots == (struct slots *)&slots,
        "too many dynamic slots: -EINVAL, the output unchanged");
-    ok(slots_new(&slots, shared, 16, PB_PORT_KEYS + 1) == -EINVAL &&
+    ok(slots_new(&slots, shared, layout_of(16, PB_PORT_KEYS + 1)) == -EINVAL &&
            slots == (struct slots *)&slots,
        "more reserved slots than ports: -EINVAL, the output unchanged");
     slots_free(NULL);
     ok(true, "slots_free accepts NULL");
 
-    is_u64(slots_total(56, 7), PB_FIXED_SLOTS + 56 + 7, "the total includes slots of all kinds");
+    is_u64(slots_total(layout_of(56, 7)), PB_FIXED_SLOTS + 56 + 7,
+           "the total includes slots of all kinds");
     number = slots_list(object.slots, false, &list);
     ok(number == PB_FIXED_SLOTS - 1 && list[0] == 1 && list[number - 1] == PB_FIXED_SLOTS - 1,
        "at first a read covers the fixed slots");
@@ -348,7 +349,7 @@ static void test_fold(void) {
 
     object_new_of(&object, 1, 16, 0);
     shared = object.simulation.shared;
-    slots_fold(object.slots, 40000, 40010);
+    fold_range(object.slots, 40000, 40010);
     for (__u32 transport = 0; transport < PB_TRANSPORTS; transport++)
         for (__u32 port = 0; port < PB_PORTS; port++)
             wrong += shared->table[PB_KEY(transport, port)] !=
@@ -359,7 +360,7 @@ static void test_fold(void) {
     is_u64(ring_length(&object), 16, "and allocates no slot");
     is_u64(shared->table[PB_KEY_IP(1)], PB_SLOT_IP(1), "IP protocols are never folded");
 
-    slots_fold(object.slots, 40005, 40020);
+    fold_range(object.slots, 40005, 40020);
     ok(shared->table[PB_KEY(PB_TCP, 40004)] == 0 &&
            shared->table[PB_KEY(PB_TCP, 40005)] == PB_SLOT_EPHEMERAL(PB_TCP) &&
            shared->table[PB_KEY(PB_TCP, 40020)] == PB_SLOT_EPHEMERAL(PB_TCP) &&
@@ -367,10 +368,10 @@ static void test_fold(void) {
        "a new range replaces the previous one");
     ok(packet(&object, PB_KEY(PB_UDP, 40000), 97) >= FIRST,
        "a port that left the range is allocated slots again");
-    slots_fold(object.slots, 1, 0);
+    fold_range(object.slots, 1, 0);
     is_u64(shared->table[PB_KEY(PB_TCP, 40010)], 0, "an empty range folds nothing");
     ok(shared->table[PB_KEY(PB_UDP, 40000)] >= FIRST, "a port with a slot keeps it");
-    slots_fold(object.slots, 0, 65535);
+    fold_range(object.slots, 0, 65535);
     ok(shared->table[0] == PB_SLOT_EPHEMERAL(PB_TCP) &&
            shared->table[PB_PORT_KEYS - 1] == PB_SLOT_EPHEMERAL(PB_SCTP) &&
            shared->table[PB_PORT_KEYS] == PB_SLOT_IP(0),
@@ -388,7 +389,7 @@ static void test_fold_displaces(void) {
     slot = packet(&object, key, 101);
     account_slots(&object);
     looked_up = lookup(&object, key);
-    slots_fold(object.slots, 40000, 40000);
+    fold_range(object.slots, 40000, 40000);
     is_u64(place_of(&object, slot), NOWHERE, "folding unlinks a port's slot");
     is_u64(packet(&object, key, 103), PB_SLOT_EPHEMERAL(PB_TCP),
            "its packets are counted in ephemeral");
@@ -421,7 +422,7 @@ static void test_fold_during_grace(void) {
     whole_read(&object);
     is_u64(unlink_slots(&object), 1, "one slot waits");
     lookup(&object, second);
-    slots_fold(object.slots, 443, 443);
+    fold_range(object.slots, 443, 443);
     quiesce_slots(&object);
     account_slots(&object);
     recycle_slots(&object);
@@ -445,15 +446,15 @@ static void test_fold_twice(void) {
 
     object_new(&object, 1, 1);
     slot = packet(&object, key, 101);
-    slots_fold(object.slots, 80, 80);
+    fold_range(object.slots, 80, 80);
     unlink_slots(&object);
     quiesce_slots(&object);
     account_slots(&object);
     recycle_slots(&object);
-    slots_fold(object.slots, 1, 0);
+    fold_range(object.slots, 1, 0);
     is_u64(packet(&object, key, 103), slot,
            "a slot that was unlinked and recycled is allocated again");
-    slots_fold(object.slots, 80, 80);
+    fold_range(object.slots, 80, 80);
     quiesce_slots(&object); /* of the first time */
     account_slots(&object);
     recycle_slots(&object);
@@ -470,7 +471,7 @@ static void test_fold_of_a_victim(void) {
     slot = packet(&object, key, 101);
     whole_read(&object);
     whole_read(&object);
-    slots_fold(object.slots, 80, 80);
+    fold_range(object.slots, 80, 80);
     is_u64(unlink_slots(&object), 1, "a victim that folding unlinks is counted as waiting once");
     is_u64(object.simulation.shared->table[key], PB_SLOT_EPHEMERAL(PB_TCP),
            "the port stays folded");
@@ -639,12 +640,12 @@ static void test_reserve_in_fold(void) {
 
     object_new_of(&object, 1, 4, 2);
     object.kept = key;
-    slots_fold(object.slots, 32768, 60999);
+    fold_range(object.slots, 32768, 60999);
     slots_reserve(object.slots, key);
     slot = packet(&object, key, 101);
     is_u64(slot, FIRST + 4, "a folded port can have a reserved slot");
-    slots_fold(object.slots, 1, 0);
-    slots_fold(object.slots, 30000, 65535);
+    fold_range(object.slots, 1, 0);
+    fold_range(object.slots, 30000, 65535);
     is_u64(slot_of(&object, key), slot, "another range does not take it away");
     is_u64(slot_of(&object, PB_KEY(PB_UDP, 40000)), PB_SLOT_EPHEMERAL(PB_UDP),
            "while its neighbours are folded");
@@ -654,7 +655,7 @@ static void test_reserve_in_fold(void) {
            "when the slot is unlinked, the port is folded");
 
     slots_reserve(object.slots, key);
-    slots_fold(object.slots, 1, 0);
+    fold_range(object.slots, 1, 0);
     pick_victims(&object);
     is_u64(slot_of(&object, key), 0, "or counted like any other, if the range has changed");
     object_free(&object);
@@ -664,7 +665,7 @@ static void test_reserve_in_fold(void) {
 
 static void fold_meanwhile(struct simulation *simulation, __u32 key) {
     simulation->before_publishing = NULL;
-    slots_fold(((struct object *)simulation->context)->slots, key % PB_PORTS, key % PB_PORTS);
+    fold_range(((struct object *)simulation->context)->slots, key % PB_PORTS, key % PB_PORTS);
 }
 
 static void test_stale_key_of(void) {

@@ -16,6 +16,7 @@
 #include "random.h"
 #include "simulation.h"
 #include "slots.h"
+#include "slots_short.h"
 #include "tap.h"
 
 #define FIRST PB_FIXED_SLOTS
@@ -242,7 +243,10 @@ static void serial_on_account(void *context, __u32 slot, __u32 key, __u64 slot_b
                                     serial->simulation.shared->table[key] == slot;
 }
 
-/* Policy may change at any time: a slot is reserved, or another range of ports is folded. */
+/*
+ * Policy may change at any time: a slot is reserved, a port listens, or another range of ports is
+ * folded.
+ */
 static void serial_policy(struct serial *serial, __u32 key) {
     const __u32 *entry = &serial->simulation.shared->table[key];
     __u32 before = *entry, first;
@@ -251,9 +255,14 @@ static void serial_policy(struct serial *serial, __u32 key) {
         return;
     if (random_once_in(&serial->random, 32)) { /* slow */
         first = random_below(&serial->random, SERIAL_PORTS * 13);
-        slots_fold(serial->slots, first, first + random_below(&serial->random, 200));
-    } else if (slots_reserve(serial->slots, key) && *entry != before) {
-        serial->simulation.allocations[*entry]++; /* a new owner */
+        fold_range(serial->slots, first, first + random_below(&serial->random, 200));
+    } else {
+        if (random_once_in(&serial->random, 2))
+            slots_reserve(serial->slots, key);
+        else
+            slots_listen(serial->slots, key);
+        if (*entry != before && *entry >= PB_FIXED_SLOTS + SERIAL_DYNAMIC)
+            serial->simulation.allocations[*entry]++; /* a new owner */
     }
 }
 
@@ -384,7 +393,7 @@ static bool serial_is_killed(struct serial *serial) {
     for (unsigned i = 0; i < SERIAL_INTERFACES; i++)
         tally_free(serial->interface[i].tally);
     slots_free(serial->slots);
-    if (slots_restore(&slots, serial->simulation.shared, SERIAL_DYNAMIC, SERIAL_RESERVED,
+    if (slots_restore(&slots, serial->simulation.shared, layout_of(SERIAL_DYNAMIC, SERIAL_RESERVED),
                       serial->saved))
         abort();
     serial->slots = slots;
@@ -459,6 +468,22 @@ static void serial_on_end(void *context, __u32 key) {
     serial->ended++;
 }
 
+/* Picking gives reserved slots to listening ports, too. */
+static void serial_pick(struct serial *serial) {
+    const __u32 *table = serial->simulation.shared->table;
+    __u32 before[SERIAL_PORTS];
+
+    for (__u32 port = 0; port < SERIAL_PORTS; port++)
+        before[port] = table[key_of_port(port)];
+    slots_pick_victims(serial->slots);
+    for (__u32 port = 0; port < SERIAL_PORTS; port++) {
+        __u32 slot = table[key_of_port(port)];
+
+        if (slot != before[port] && slot >= PB_FIXED_SLOTS + SERIAL_DYNAMIC)
+            serial->simulation.allocations[slot]++; /* a new owner */
+    }
+}
+
 static void serial_read(struct serial *serial, bool membarrier, struct waiting *waiting,
                         bool keep) {
     __u32 waits = slots_unlink(serial->slots, ++serial->now);
@@ -486,7 +511,7 @@ static void serial_read(struct serial *serial, bool membarrier, struct waiting *
     }
     if (!serial_is_killed(serial)) {
         slots_end_surplus(serial->slots, serial_on_end, serial);
-        slots_pick_victims(serial->slots);
+        serial_pick(serial);
         serial_steps(serial, 3);
     }
     serial->in_commit = false;
@@ -529,9 +554,10 @@ static void serial_new(struct serial *serial, __u64 seed, bool kills) {
     serial->simulation.before_publishing = serial_before_publishing;
     serial->simulation.context = serial;
     serial->counters = calloc(serial->simulation.slots, sizeof(*serial->counters));
-    serial->saved = malloc(slots_saved_size(SERIAL_DYNAMIC, SERIAL_RESERVED));
+    serial->saved = malloc(slots_saved_size(layout_of(SERIAL_DYNAMIC, SERIAL_RESERVED)));
     if (!serial->counters || !serial->saved ||
-        slots_new(&serial->slots, serial->simulation.shared, SERIAL_DYNAMIC, SERIAL_RESERVED))
+        slots_new(&serial->slots, serial->simulation.shared,
+                  layout_of(SERIAL_DYNAMIC, SERIAL_RESERVED)))
         abort();
     slots_save(serial->slots, serial->saved);
     for (unsigned i = 0; i < SERIAL_INTERFACES; i++) {
@@ -539,7 +565,7 @@ static void serial_new(struct serial *serial, __u64 seed, bool kills) {
 
         interface->serial = serial;
         interface->sent = sums_new(SERIAL_PORTS);
-        interface->saved = malloc(tally_saved_size(SERIAL_DYNAMIC, SERIAL_RESERVED));
+        interface->saved = malloc(tally_saved_size(layout_of(SERIAL_DYNAMIC, SERIAL_RESERVED)));
         if (!interface->saved)
             abort();
     }
@@ -779,12 +805,12 @@ static void parallel_read(struct parallel *parallel, bool keep) {
 static void parallel_new(struct parallel *parallel) {
     memset(parallel, 0, sizeof(*parallel));
     simulation_new(&parallel->simulation, PARALLEL_INTERFACES, PARALLEL_CPUS,
-                   slots_total(PARALLEL_DYNAMIC, PARALLEL_RESERVED));
+                   slots_total(layout_of(PARALLEL_DYNAMIC, PARALLEL_RESERVED)));
     parallel->counters = calloc(parallel->simulation.slots, sizeof(*parallel->counters));
     parallel->port_of_key = calloc(PB_KEYS, sizeof(*parallel->port_of_key));
     if (!parallel->counters || !parallel->port_of_key ||
-        slots_new(&parallel->slots, parallel->simulation.shared, PARALLEL_DYNAMIC,
-                  PARALLEL_RESERVED))
+        slots_new(&parallel->slots, parallel->simulation.shared,
+                  layout_of(PARALLEL_DYNAMIC, PARALLEL_RESERVED)))
         abort();
     for (__u32 key = 0; key < PB_KEYS; key++)
         parallel->port_of_key[key] = PARALLEL_PORTS;
@@ -839,10 +865,12 @@ static void test_threads(void) {
         parallel_read(parallel, true);
         if (random_once_in(&random, 4)) /* policy */
             slots_reserve(parallel->slots, key_of_port(random_below(&random, PARALLEL_PORTS)));
+        for (int ports = 0; ports < 20; ports++)
+            slots_listen(parallel->slots, key_of_port(random_below(&random, PARALLEL_PORTS)));
         if (random_once_in(&random, 64)) {
             __u32 first = random_below(&random, PB_PORTS);
 
-            slots_fold(parallel->slots, first, first + random_below(&random, PB_PORTS - first));
+            fold_range(parallel->slots, first, first + random_below(&random, PB_PORTS - first));
         }
         if (random_once_in(&random, 5)) {
             unsigned number = 1 + random_below(&random, PARALLEL_INTERFACES - 1);

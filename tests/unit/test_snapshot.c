@@ -24,6 +24,7 @@
 #include "series_name.h"
 #include "simulation.h"
 #include "slots.h"
+#include "slots_short.h"
 #include "snapshot.h"
 #include "tap.h"
 
@@ -153,12 +154,13 @@ static void on_report(void *context, const char *instance, const struct pb_count
 }
 
 static size_t slots_memory(void) {
-    return snapshot_size(slots_saved_size(DYNAMIC, RESERVED));
+    return snapshot_size(slots_saved_size(layout_of(DYNAMIC, RESERVED)));
 }
 
 /* The tally, then the ledger. */
 static size_t interface_memory(void) {
-    return snapshot_size(tally_saved_size(DYNAMIC, RESERVED) + ledger_saved_size(&policy));
+    return snapshot_size(tally_saved_size(layout_of(DYNAMIC, RESERVED)) +
+                         ledger_saved_size(&policy));
 }
 
 static void *memory_of(unsigned interface) {
@@ -193,7 +195,7 @@ static void save_interface(const struct interface *interface) {
     char *state = snapshot_begin(memory, interface_memory());
 
     tally_save(interface->tally, state);
-    ledger_save(interface->ledger, state + tally_saved_size(DYNAMIC, RESERVED));
+    ledger_save(interface->ledger, state + tally_saved_size(layout_of(DYNAMIC, RESERVED)));
     step();
     snapshot_commit(memory, interface_memory(), 1);
     step();
@@ -210,8 +212,8 @@ static void save_slots(const struct process *process) {
 static void begin_process(struct process *process, __u32 generation) {
     const void *saved = snapshot_latest(world->memory, slots_memory(), 1);
 
-    if (saved ? slots_restore(&process->slots, &world->shared, DYNAMIC, RESERVED, saved)
-              : slots_new(&process->slots, &world->shared, DYNAMIC, RESERVED))
+    if (saved ? slots_restore(&process->slots, &world->shared, layout_of(DYNAMIC, RESERVED), saved)
+              : slots_new(&process->slots, &world->shared, layout_of(DYNAMIC, RESERVED)))
         _exit(2);
     for (unsigned i = 0; i < INTERFACES; i++) {
         struct interface *interface = &process->interface[i];
@@ -221,10 +223,10 @@ static void begin_process(struct process *process, __u32 generation) {
         interface->generation = generation;
         if (ledger_new(&interface->ledger, "test", &policy))
             _exit(2);
-        if (state
-                ? tally_restore(&interface->tally, process->slots, state) ||
-                      ledger_restore(interface->ledger, state + tally_saved_size(DYNAMIC, RESERVED))
-                : tally_new(&interface->tally, process->slots))
+        if (state ? tally_restore(&interface->tally, process->slots, state) ||
+                        ledger_restore(interface->ledger,
+                                       state + tally_saved_size(layout_of(DYNAMIC, RESERVED)))
+                  : tally_new(&interface->tally, process->slots))
             _exit(2);
         ledger_set_listeners(interface->ledger, is_listening, interface);
         if (!state)
@@ -312,7 +314,7 @@ static void run_process(__u32 generation, unsigned reads) {
 
     begin_process(&process, generation);
     /* Never the range of the previous process. */
-    slots_fold(process.slots, FIRST_PORT + 30, FIRST_PORT + 30 + generation % 10);
+    fold_range(process.slots, FIRST_PORT + 30, FIRST_PORT + 30 + generation % 10);
     for (__u32 port = 0; port < 2; port++) {
         slots_reserve(process.slots, PB_KEY(PB_UDP, FIRST_PORT + port));
         for (unsigned i = 0; i < INTERFACES; i++)
@@ -365,14 +367,14 @@ static void read_slots(struct slots *slots, struct tally *tally, __u64 now) {
 /* Killed between filling a cell and advancing tail. popped: the classifier has the slot already. */
 static void test_interrupted_recycle(bool popped) {
     __u32 key = PB_KEY(PB_TCP, 80), next = PB_KEY(PB_TCP, 81), slot, again;
-    char *saved = malloc(slots_saved_size(1, 0));
+    char *saved = malloc(slots_saved_size(layout_of(1, 0)));
     struct pb_shared *shared;
     struct slots *slots;
     struct tally *tally;
 
     simulation_new(&simulation, 1, 1, PB_FIXED_SLOTS + 1);
     shared = simulation.shared;
-    slots_new(&slots, shared, 1, 0);
+    slots_new(&slots, shared, layout_of(1, 0));
     tally_new(&tally, slots);
     slot = simulation_lookup(&simulation, key);
     simulation_count(&simulation, 0, 0, slot, false, 100, 1);
@@ -387,7 +389,7 @@ static void test_interrupted_recycle(bool popped) {
         simulation_lookup(&simulation, next);
     shared->tail = 1;
     slots_free(slots);
-    slots_restore(&slots, shared, 1, 0, saved);
+    slots_restore(&slots, shared, layout_of(1, 0), saved);
     is_u64(shared->tail, 2, "an interrupted push to the ring is completed%s",
            popped ? ", even if the slot is allocated already" : "");
     again = simulation_lookup(&simulation, next);
@@ -400,14 +402,14 @@ static void test_interrupted_recycle(bool popped) {
 
 /* The cell at tail is full because the ring is. */
 static void test_full_ring(void) {
-    char *saved = malloc(slots_saved_size(PB_DYNAMIC_MAX, 0));
+    char *saved = malloc(slots_saved_size(layout_of(PB_DYNAMIC_MAX, 0)));
     struct slots *slots;
 
-    simulation_new(&simulation, 1, 1, slots_total(PB_DYNAMIC_MAX, 0));
-    slots_new(&slots, simulation.shared, PB_DYNAMIC_MAX, 0);
+    simulation_new(&simulation, 1, 1, slots_total(layout_of(PB_DYNAMIC_MAX, 0)));
+    slots_new(&slots, simulation.shared, layout_of(PB_DYNAMIC_MAX, 0));
     slots_save(slots, saved);
     slots_free(slots);
-    slots_restore(&slots, simulation.shared, PB_DYNAMIC_MAX, 0, saved);
+    slots_restore(&slots, simulation.shared, layout_of(PB_DYNAMIC_MAX, 0), saved);
     is_u64(simulation.shared->tail, PB_RING, "a full ring is no interrupted push");
     slots_free(slots);
     simulation_free(&simulation);
@@ -417,26 +419,26 @@ static void test_full_ring(void) {
 /* A reserved slot was unlinked, and the saved state does not have that. */
 static void test_recycled_reserved_slot(void) {
     __u32 key = PB_KEY(PB_TCP, 80), next = PB_KEY(PB_TCP, 81);
-    char *saved = malloc(slots_saved_size(0, 1));
+    char *saved = malloc(slots_saved_size(layout_of(0, 1)));
     struct slots *slots;
     struct tally *tally;
 
     simulation_new(&simulation, 1, 1, PB_FIXED_SLOTS + 1);
-    slots_new(&slots, simulation.shared, 0, 1);
+    slots_new(&slots, simulation.shared, layout_of(0, 1));
     tally_new(&tally, slots);
     slots_reserve(slots, key);
     read_slots(slots, tally, 1);
     slots_save(slots, saved);
     slots_pick_victims(slots);
     slots_free(slots);
-    slots_restore(&slots, simulation.shared, 0, 1, saved);
+    slots_restore(&slots, simulation.shared, layout_of(0, 1), saved);
     ok(!slots_reserve(slots, next),
        "a reserved slot that was unlinked after the save is not available yet");
     read_slots(slots, tally, 2);
     slots_recycle(slots);
     ok(slots_reserve(slots, next), "it is after a grace period and a read");
     slots_free(slots);
-    slots_restore(&slots, simulation.shared, 0, 1, saved);
+    slots_restore(&slots, simulation.shared, layout_of(0, 1), saved);
     ok(slots_reserve(slots, next) && !slots_reserve(slots, key),
        "one that was reserved after the save belongs to the port that the table says");
     tally_free(tally);
@@ -447,26 +449,28 @@ static void test_recycled_reserved_slot(void) {
 
 /* Killed in the middle of slots_fold. */
 static void test_interrupted_fold(void) {
-    char *saved = malloc(slots_saved_size(1, 0));
+    char *saved = malloc(slots_saved_size(layout_of(1, 0)));
     struct slots *slots;
     __u32 wrong = 0;
 
     simulation_new(&simulation, 1, 1, PB_FIXED_SLOTS + 1);
-    slots_new(&slots, simulation.shared, 1, 0);
-    slots_fold(slots, 100, 199);
+    slots_new(&slots, simulation.shared, layout_of(1, 0));
+    fold_range(slots, 100, 199);
     slots_save(slots, saved);
-    slots_fold(slots, 150, 299);
+    fold_range(slots, 150, 299);
     /* Undone for the keys from 250 on, as if slots_fold had not reached them. */
     for (__u32 key = PB_KEY(PB_TCP, 250); key < PB_PORT_KEYS; key++)
         simulation.shared->table[key] =
             key % PB_PORTS >= 100 && key % PB_PORTS <= 199 ? PB_SLOT_EPHEMERAL(key / PB_PORTS) : 0;
     slots_free(slots);
-    slots_restore(&slots, simulation.shared, 1, 0, saved);
+    slots_restore(&slots, simulation.shared, layout_of(1, 0), saved);
+    fold_range(slots, 120, 319);
     for (__u32 key = 0; key < PB_PORT_KEYS; key++)
-        wrong += simulation.shared->table[key] != (key % PB_PORTS >= 100 && key % PB_PORTS <= 199
+        wrong += simulation.shared->table[key] != (key % PB_PORTS >= 120 && key % PB_PORTS <= 319
                                                        ? PB_SLOT_EPHEMERAL(key / PB_PORTS)
                                                        : 0);
-    is_u64(wrong, 0, "an interrupted change of the ephemeral range is undone");
+    is_u64(wrong, 0,
+           "an interrupted change of the ephemeral range makes no difference after a restart");
     slots_free(slots);
     simulation_free(&simulation);
     free(saved);

@@ -256,7 +256,7 @@ static void test_list(void) {
     record = record_on(&object, 1, slot);
     ok(record.key == TCP(443) && record.delta.rx_bytes == 107,
        "an interface's last read has it: there is no next one");
-    slots_fold(object.slots, 443, 443);
+    fold_range(object.slots, 443, 443);
     account_slots(&object);
     record = record_on(&object, 0, slot);
     ok(record.key == TCP(443) && record.delta.rx_bytes == 103,
@@ -395,12 +395,15 @@ static void test_surplus(void) {
     object_free(&object);
 
     begin_16(&object);
+    packet(&object, TCP(1), 100);
+    account_slots(&object);
     for (__u32 port = 1; port <= 14; port++)
         slots_keep(object.slots, TCP(port), port <= 13 ? SLOTS_BUSY_MAX : port);
     slots_keep(object.slots, TCP(999), 1); /* has no slot */
     end_surplus(&object);
-    ok(object.ended == 1 && object.ended_key[0] == TCP(14),
-       "selected and listening ports are not ended");
+    ok(object.ended == 2 && object.ended_key[0] == TCP(14),
+       "listening ports are ended after all others");
+    is_u64(object.ended_key[1], TCP(2), "and of them those that counted least");
     slots_pick_victims(object.slots);
     end_surplus(&object);
     is_u64(object.ended, 0, "what was kept is forgotten with the end of a read");
@@ -441,9 +444,9 @@ struct saved {
 static void saved_new(struct saved *saved, struct object *object) {
     object_new_of(object, 2, SAVED_DYNAMIC, SAVED_RESERVED);
     object_occupy(object, SAVED_DYNAMIC - 1);
-    saved->slots = malloc(slots_saved_size(SAVED_DYNAMIC, SAVED_RESERVED));
+    saved->slots = malloc(slots_saved_size(layout_of(SAVED_DYNAMIC, SAVED_RESERVED)));
     for (unsigned i = 0; i < 2; i++)
-        saved->tally[i] = malloc(tally_saved_size(SAVED_DYNAMIC, SAVED_RESERVED));
+        saved->tally[i] = malloc(tally_saved_size(layout_of(SAVED_DYNAMIC, SAVED_RESERVED)));
 }
 
 static void saved_free(struct saved *saved, struct object *object) {
@@ -477,8 +480,8 @@ static void killed(struct saved *saved, struct object *object) {
     for (unsigned i = 0; i < 2; i++)
         tally_free(object->tally[i]);
     slots_free(object->slots);
-    if (slots_restore(&object->slots, object->simulation.shared, SAVED_DYNAMIC, SAVED_RESERVED,
-                      saved->slots) ||
+    if (slots_restore(&object->slots, object->simulation.shared,
+                      layout_of(SAVED_DYNAMIC, SAVED_RESERVED), saved->slots) ||
         tally_restore(&object->tally[0], object->slots, saved->tally[0]) ||
         tally_restore(&object->tally[1], object->slots, saved->tally[1]))
         abort();
@@ -658,7 +661,7 @@ static void test_killed_forgets_what_is_kept(void) {
 static void test_restored_is_the_same(void) {
     struct object object;
     struct saved saved, again;
-    size_t size = tally_saved_size(SAVED_DYNAMIC, SAVED_RESERVED);
+    size_t size = tally_saved_size(layout_of(SAVED_DYNAMIC, SAVED_RESERVED));
 
     saved_victim(&saved, &object);
     packet_on(&object, 1, PB_KEY_NONIP, 7);
@@ -696,9 +699,9 @@ static void test_memory(void) {
     long before, after, page = sysconf(_SC_PAGESIZE);
     __u32 number;
 
-    if (slots_new(&slots, &shared, 4096, 4096))
+    if (slots_new(&slots, &shared, layout_of(4096, 4096)))
         abort();
-    sums = calloc(slots_total(4096, 4096), sizeof(*sums));
+    sums = calloc(slots_total(layout_of(4096, 4096)), sizeof(*sums));
     number = slots_list(slots, true, &list);
     for (__u32 i = 0; i < number; i++)
         sums[list[i]].rx_bytes = 0;
