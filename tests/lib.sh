@@ -304,7 +304,7 @@ second() {
 refused() {
     local option=$1 status word missing=0
     shift
-    write_config "${option/; /$'\n'}" # two lines
+    write_config "${option//; /$'\n'}" # several lines
     rm -f "$work/log"
     ip netns exec "$A" timeout 180 "$PB_COLLECTD" -f -C "$work/conf" >"$work/stdout" 2>&1
     status=$?

@@ -38,7 +38,7 @@ compilers=(bookworm:14 trixie:19)
 declare -A scripts=(
     [5.10]='kernels/devices.sh kernels/refusal.sh'
     [6.1]="$scripts_default system/{hotplug,persist,pins,heal,killed,privileges,qdisc,ipsec,kinds}.sh"
-    [7.3]="$scripts_default system/{default,scan,ipsec,kinds,hosts}.sh kernels/atomics.sh"
+    [7.3]="$scripts_default system/{default,series,scan,ipsec,kinds,hosts}.sh kernels/atomics.sh"
     [7.3-rt]='kernels/devices.sh kernels/packets.sh kernels/atomics.sh system/{count,router}.sh'
 )
 # Plugins of collectd taken along. The first line is a must, of the rest those

@@ -75,9 +75,10 @@ write_config && start_collectd
 ok $? "collectd starts with LoadPlugin and nothing else"
 is "$(counters)" "$before" "it was quiet before that"
 listed() { series a0 | paste -sd' '; }
-wait_for 60 says "tcp-22 tcp-443 udp-53" listed
-reads 1
-is "$(listed)" "tcp-22 tcp-443 udp-53" "without traffic the services are the series"
+talk "$B" tcp 10.99.0.1 22
+wait_for 60 says "nonip tcp-22" listed
+reads 2
+is "$(listed)" "nonip tcp-22" "a service is a series from its first packet, those without traffic are none"
 
 # ---- traffic ----
 

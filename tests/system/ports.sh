@@ -89,6 +89,11 @@ with() {
         ok 1 "collectd starts with: $*"
         finish
     }
+    # Where tcp-11 shows when collectd reads, as a listening port: from its first packet.
+    if [[ $* != *CountBy* && $* != *tcp/11* ]] && in_a ss -Hltn 'sport = :11' | grep -q .; then
+        blast_in tcp 11 1 60
+        wait_for 60 has_series tcp-11
+    fi
 }
 
 # open NAME SOCKET...: sockets in A, see tests/tools/listen.c
@@ -197,11 +202,17 @@ with 'Interface "a0"' 'Interface "lo"' "IdleTimeout $idle"
 reachable="tcp-11 tcp-40001 tcp-8101 tcp-8102 tcp-8103 tcp-8110 udp-8107 udp-8112"
 local_only="tcp-8104 tcp-8105 tcp-8106 udp-8113"
 reachable=$(tr ' ' '\n' <<<"$reachable $wireguard" | sort | xargs)
-wait_for 60 says "$reachable" listed a0
-reads 1
-is "$(listed a0)" "$reachable" \
+reads 2
+is "$(listed a0)" tcp-11 "ListeningPorts: a socket that nobody talks to makes no series"
+for port in tcp-{8101..8106} udp-8107 udp-8108 tcp-8109 tcp-8110 tcp-40001 udp-8112 udp-8113 $wireguard; do
+    blast_in "${port%-*}" "${port#*-}" 1 60
+    in_a "$PB_TOOLS/blast" lo 4 "${port%-*}" 54321 "${port#*-}" 1 60 >/dev/null
+done
+in_a "$PB_TOOLS/blast" lo 4 tcp 54321 11 1 60 >/dev/null
+settle
+is "$(listed a0)" "$(tr ' ' '\n' <<<"$reachable tcp-other udp-other" | sort | xargs)" \
     "ListeningPorts: bound to any address or this one's; not connected, not only bound, not on loopback"
-is "$(listed lo)" "$(tr ' ' '\n' <<<"$reachable $local_only" | sort | xargs)" \
+is "$(listed lo)" "$(tr ' ' '\n' <<<"$reachable $local_only tcp-ephemeral tcp-other udp-ephemeral udp-other" | sort | xargs)" \
     "ListeningPorts: through loopback those bound to loopback addresses can be reached too"
 if [ -n "$wireguard" ]; then
     is "$(series a0 | grep 51820)" udp-51820 "ListeningPorts: WireGuard's port is found"
@@ -214,11 +225,11 @@ blast_in tcp 40001 211 60
 blast_in tcp 8104 101 60
 in_a "$PB_TOOLS/blast" lo 4 tcp 54321 8104 307 60 >/dev/null
 settle
-is "$(values a0 tcp-8101) $(values a0 udp-8107)" "60540 1009 0 0 30180 503 0 0" \
+is "$(values a0 tcp-8101) $(values a0 udp-8107)" "60600 1010 0 0 30240 504 0 0" \
     "ListeningPorts: exact, however little they carry"
-is "$(values a0 tcp-40001)" "12660 211 0 0" "ListeningPorts: not folded"
-is "$(values lo tcp-8104)" "18420 307 0 0" "ListeningPorts: exact on loopback"
-is "$(values a0 tcp-other)" "6060 101 0 0" "ListeningPorts: what can't reach one is in other"
+is "$(values a0 tcp-40001)" "12720 212 0 0" "ListeningPorts: not folded"
+is "$(values lo tcp-8104)" "18480 308 0 0" "ListeningPorts: exact on loopback"
+is "$(value a0 tcp-other rx_packets)" 105 "ListeningPorts: what can't reach one is in other"
 
 # A new one whose port has already carried something since the last read.
 reads 1
@@ -239,6 +250,8 @@ for port in {8130..8138}; do
     kill -STOP "$collectd"
     open query "udp,0.0.0.0,$port" "udp,0.0.0.0,4$port"
     opened=$EPOCHREALTIME
+    blast_in udp "$port" 1 60
+    blast_in udp "4$port" 1 60
     kill -CONT "$collectd"
     reads 1
     kill -STOP "$collectd"
@@ -250,9 +263,13 @@ for port in {8130..8138}; do
 done
 is "$(reads_between "$opened" "$closed") $(series a0 | grep -c -e "udp-$port" -e "udp-4$port")" "1 0" \
     "ListeningPorts: a UDP port seen at one read is none"
-open query udp,0.0.0.0,8139
-wait_for 60 has_series udp-8139
-ok $? "ListeningPorts: seen at two in a row it is one"
+open query udp,0.0.0.0,8139 udp,0.0.0.0,48139
+reads 2
+blast_in udp 8139 1 60
+blast_in udp 48139 1 60
+settle
+is "$(series a0 | grep 8139)" udp-8139 \
+    "ListeningPorts: seen at two in a row it is one, but not in the range that clients have"
 close_all query
 
 # They end IdleTimeout after the socket.
@@ -266,13 +283,15 @@ ended=$(lines a0 udp-8107)
 blast_in udp 8107 61 60
 reads 2
 is "$(lines a0 udp-8107)" "$ended" "ListeningPorts: after that it has no more values"
-is "$(values a0 tcp-8101)" "$((1068 * 60)) 1068 0 0" "ListeningPorts: traffic after the socket closed was still its own"
+is "$(values a0 tcp-8101)" "$((1069 * 60)) 1069 0 0" "ListeningPorts: traffic after the socket closed was still its own"
 open again tcp,0.0.0.0,8101 udp,0.0.0.0,8107
-wait_for 60 has_lines a0 udp-8107 $((ended + 1))
+reads 3
+is "$(lines a0 udp-8107)" "$ended" "ListeningPorts: a new socket alone does not bring it back"
 blast_in tcp 8101 1013 60
+blast_in udp 8107 1 60
 settle
-is "$(values a0 tcp-8101)" "$(((1068 + 1013) * 60)) $((1068 + 1013)) 0 0" "ListeningPorts: a series that returns resumes its total"
-is "$(values a0 udp-8107)" "30180 503 0 0" "ListeningPorts: so does one of UDP"
+is "$(values a0 tcp-8101)" "$(((1069 + 1013) * 60)) $((1069 + 1013)) 0 0" "ListeningPorts: a series that returns resumes its total"
+is "$(values a0 udp-8107)" "30300 505 0 0" "ListeningPorts: so does one of UDP"
 exact "ListeningPorts"
 stop_collectd
 close_all again
@@ -408,6 +427,8 @@ begin "TopPorts after listening"
 open top tcp,0.0.0.0,11 -udp,0.0.0.0,1303
 with 'MinBytes 0' 'TopPorts 1' 'IdleTimeout 1'
 reads 2
+blast_in udp 1303 1 60
+wait_for 60 has_series udp-1303
 close_some top
 for _ in 1 2 3 4 5; do
     at_once send_each 1301 101 1303 97
@@ -482,7 +503,8 @@ collectd_interval=$i
 begin "DynamicPorts false"
 open one tcp,0.0.0.0,11 -tcp,0.0.0.0,8101
 with 'DynamicPorts false' 'IdleTimeout 1'
-reads 1
+blast_in tcp 8101 1 60
+wait_for 60 has_series tcp-8101
 close_some one
 for _ in 1 2 3 4 5; do
     blast_in tcp 8101 101 1500
