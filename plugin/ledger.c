@@ -378,8 +378,8 @@ void ledger_suspend(struct ledger *ledger) {
 }
 
 bool ledger_is_zero(const struct ledger *ledger) {
-    for (__u32 i = 0; i < ledger->ports_number; i++) {
-        const struct series *series = &ledger->ports[i];
+    for (__u32 i = 0; i < ledger->ports.number; i++) {
+        const struct series *series = &ledger->ports.series[i];
 
         if (!is_zero(&series->total) || !is_zero(&series->deferred) || !is_zero(&series->pending))
             return false;
