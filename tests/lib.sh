@@ -340,7 +340,7 @@ settle() {
 # last one is when a later one is there, since there is one writer, or when each series of the
 # read before has a value of it. The csv plugin rounds times to milliseconds.
 are_stored() {
-    tail -vn 8 "$work"/csv/*/tc_portbytes-*/* 2>/dev/null | awk -F, -v number="$1" -v since="$2" '
+    tail -vn $(($1 + 6)) "$work"/csv/*/tc_portbytes-*/* 2>/dev/null | awk -F, -v number="$1" -v since="$2" '
         function following(this,    time, first) {
             for (time in later)
                 if (time - this > 0 && (first == "" || time - first < 0)) first = time
