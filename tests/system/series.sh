@@ -1,79 +1,22 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The right series, and no others: four hosts whose series are stated beforehand, then the rules
-# one by one: groups, listening ports, which ports are folded.
+# The right series, and no others: hosts whose series are stated beforehand (for another see
+# groups.sh), then the rules one by one: listening ports, which ports are folded.
 # shellcheck source=tests/lib.sh
 . "${0%/*}/../lib.sh"
-# shellcheck source=tests/lib-links.sh
-. "${0%/*}/../lib-links.sh"
+# shellcheck source=tests/lib-series.sh
+. "${0%/*}/../lib-series.sh"
 
-collectd_interval=0.5
 ports=1-65535
 rate=60000
 links=40
 if [ -n "${PB_KERNEL:-}" ]; then # an emulated CPU
-    collectd_interval=2
     ports=1-4999
     rate=1500
     links=4
 fi
 
-# ---- helpers ----
-
-listed() { series "${1:-a0}" | paste -sd' '; }
-has_series() { series "${2:-a0}" | grep -qx -- "$1"; }
-
-# these_and_no_others NAME SERIES...: all that a0 has
-these_and_no_others() {
-    local name=$1 wanted
-    wanted=$(printf '%s\n' "${@:2}" | sort | paste -sd' ')
-    wait_for 60 says "$wanted" listed a0
-    reads 1
-    is "$(listed a0)" "$wanted" "$name: these series and no others"
-}
-
-# into TRANSPORT PORTS COUNT SIZE, out TRANSPORT PORTS COUNT SIZE: frames to and from these ports
-# of this host
-into() { in_b "$PB_TOOLS/blast" b0 4 "$1" 54321 "$2" "$3" "$4" >/dev/null; }
-out() { in_a "$PB_TOOLS/blast" a0 4 "$1" "$2" 54321 "$3" "$4" >/dev/null; }
-
-# open NAME SOCKET...: sockets in A, see tests/tools/listen.c
-open() {
-    listen "$1" "$A" "${@:2}"
-    ok $? "$1: the sockets ${*:2} open"
-}
-close_all() {
-    local pid="listen_$1"
-    kill -TERM "${!pid}"
-    wait "${!pid}"
-}
-
-# range FIRST LAST [RESERVED]: which ports the kernel gives to clients
-range() {
-    put "$A" ipv4/ip_local_reserved_ports "\"${3:-}\""
-    put "$A" ipv4/ip_local_port_range "\"$1 $2\""
-}
-
-# with [OPTION...]: collectd starts anew
-with() {
-    rm -rf "$work/csv"
-    baseline
-    write_config "$@"
-    # shellcheck disable=SC2119 # under no other command
-    start_collectd || {
-        ok 1 "collectd starts with: $*"
-        finish
-    }
-    # Without any series nobody sees when collectd reads: one on an interface of its own.
-    in_b "$PB_TOOLS/blast" b$reference 4 udp 40000 40001 1 60 >/dev/null
-    wait_for 60 has_series udp-ephemeral a$reference
-}
-
-make_namespaces
-make_veth 0
-reference=200
-make_veth $reference
-ip -n "$A" address add 10.99.0.1/24 dev a0
+make_hosts
 
 # ---- a web server, while somebody scans it ----
 
@@ -174,70 +117,6 @@ these_and_no_others "it forwards IPv6" tcp-443 udp-53 udp-ephemeral udp-62000
 put "$A" ipv6/conf/all/forwarding 0
 exact "it forwards IPv6"
 stop_collectd
-
-# ---- a telco host ----
-
-echo "# a telco host: SCTP 36412, and 600 RTP sockets in a group"
-sctp_port=
-# Asking for its sockets would load the module, so the plugin only asks where it is loaded.
-modprobe -q sctp 2>/dev/null
-if [ -e /proc/net/sctp ]; then
-    ip -n "$B" address add 10.99.0.2/24 dev b0
-    ip -n "$A" neighbour replace 10.99.0.2 lladdr "$(mac "$B" b0)" dev a0 nud permanent
-    ip -n "$B" neighbour replace 10.99.0.1 lladdr "$(mac "$A" a0)" dev b0 nud permanent
-    server=$(in_a "$PB_TOOLS/stream" serve sctp 36412) && sctp_port=sctp-36412
-    ok $? "s1ap: an SCTP server"
-    started+=("$server")
-else
-    skip "no SCTP in this kernel; the kernels of the guests have it" "a telco host: an SCTP server's port"
-fi
-open rtp udp,0.0.0.0,10000-10599 tcp,0.0.0.0,5060 udp,0.0.0.0,5060
-with '<Group "rtp">' 'Port "udp/10000-20000"' '</Group>'
-reads 2
-is "$(listed a0)" "group-rtp" "a telco host: the group is a series from the first read"
-is "$(values a0 group-rtp)" "0 0 0 0" "at 0"
-into udp 10000-10599 $((600 * 17)) 214
-out udp 10000-10599 $((600 * 13)) 214
-into tcp 10000 3 60 # another transport is not in it
-into udp 5060 101 500
-if [ -n "$sctp_port" ]; then
-    in_b "$PB_TOOLS/stream" sctp 30003 10.99.0.1 36412 200000 1000 >/dev/null
-    ok $? "s1ap: a client sends it 200 kB"
-fi
-settle
-# shellcheck disable=SC2086
-these_and_no_others "a telco host" group-rtp tcp-other udp-5060 $sctp_port
-is "$(values a0 group-rtp)" "$((600 * 17 * 214)) $((600 * 17)) $((600 * 13 * 214)) $((600 * 13))" \
-    "a telco host: 600 ports in one series, exact"
-[ -z "$sctp_port" ] || ok $(($(value a0 sctp-36412 rx_bytes) < 200000)) "a telco host: SCTP has all of it"
-exact "a telco host"
-stop_collectd
-close_all rtp
-
-# ---- groups ----
-
-echo "# groups"
-with '<Group "web">' 'Port "tcp/80"' 'Port 443' 'Port "8000-8009"' '</Group>' \
-    '<Group "Voice_1.a-b">' 'Port "udp/40000-50000"' '</Group>' 'DynamicPorts true'
-reads 1
-into tcp 80 101 60
-into tcp 443 103 60
-into udp 443 107 60
-into tcp 8000-8009 1090 60
-into udp 45000 1009 1500
-into udp 39999 1013 1500
-into tcp 22 1019 1500
-settle
-these_and_no_others "groups" group-web group-Voice_1.a-b udp-ephemeral tcp-22
-is "$(values a0 group-web)" "$((1401 * 60)) 1401 0 0" "groups: several lines, ranges, transports"
-is "$(values a0 group-Voice_1.a-b)" "1513500 1009 0 0" "groups: not folded"
-exact "groups"
-stop_collectd
-refused '<Group "a/b">; Port 80; </Group>' Group a/b '1 to 32'
-refused '<Group "a">; </Group>' Group '"a"' 'at least one Port'
-refused '<Group "a">; Port "70-90"; </Group>; Port "udp/80"' Port 'udp/80' 'Group "a"'
-refused '<Group "a">; MinBytes 80; </Group>' MinBytes 'Group "a"' Port
-refused '<Group "a">; Port 80; </Group>; <Group "a">; Port 81; </Group>' Group '"a"' 'no other group'
 
 # ---- idle sockets ----
 
