@@ -15,6 +15,9 @@ sctp_port=
 # Asking for its sockets would load the module, so the plugin only asks where it is loaded.
 modprobe -q sctp 2>/dev/null
 if [ -e /proc/net/sctp ]; then
+    # The interface would count a GSO packet once.
+    ip -n "$A" link set a0 gso_max_size 1400
+    ip -n "$B" link set b0 gso_max_size 1400
     ip -n "$B" address add 10.99.0.2/24 dev b0
     ip -n "$A" neighbour replace 10.99.0.2 lladdr "$(mac "$B" b0)" dev a0 nud permanent
     ip -n "$B" neighbour replace 10.99.0.1 lladdr "$(mac "$A" a0)" dev b0 nud permanent
