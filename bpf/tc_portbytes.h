@@ -45,7 +45,7 @@ enum pb_transport { PB_TCP, PB_UDP, PB_SCTP, PB_TRANSPORTS };
  * those that only user space assigns.
  */
 #define PB_DYNAMIC_MAX 32768u
-#define PB_RING        PB_DYNAMIC_MAX /* a power of two */
+#define PB_RING        65536u /* a power of two, and more than all dynamic slots together */
 #define PB_DYNAMIC_END (PB_FIXED_SLOTS + PB_DYNAMIC_MAX)
 
 struct pb_counters {
@@ -76,7 +76,8 @@ struct pb_counters {
 /*
  * The ring holds the free dynamic slots. Only user space pushes, at tail; only the classifier pops,
  * at head, under its lock. head and tail are stored unmasked: tail - head slots are free. A cell is
- * 0 before it is pushed to and after it was popped.
+ * 0 before it is pushed to and after it was popped. The ring is never full, so the cell at tail is
+ * not 0 only while a slot is pushed to it.
  *
  * Both sides change entries of the table by compare-and-swap or exchange only. key_of[slot] is the
  * key that last took a dynamic slot from the ring; it is written before the table entry that

@@ -45,14 +45,11 @@ static void set_owner(struct slot *slot, __u32 key, enum slot_state state) {
 
 /*
  * slots_recycle fills the cell at tail, then advances tail. If the process was killed in between,
- * the cell is full, or the classifier has popped it already and head has passed tail. When the ring
- * is full, that cell is also the one at head: hence head first. A pop after that can only empty it.
+ * the cell is full, or the classifier has popped it already and head has passed tail.
  */
 static void complete_push(struct pb_shared *shared) {
     __u64 tail = shared->tail;
 
-    if (tail - __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE) == PB_RING)
-        return;
     if (load_acquire(&shared->ring[tail & (PB_RING - 1)]) ||
         __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE) > tail)
         __atomic_store_n(&shared->tail, tail + 1, __ATOMIC_RELEASE);
