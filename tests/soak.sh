@@ -4,8 +4,8 @@
 # filters come and go, collectd is flushed, stopped, killed and started again. Per life of the
 # daemon the sums are exact; what it holds and its memory don't grow. TAP.
 #
-# PB_SEED repeats a run's random choices. Without the variables of lib.sh it builds first,
-# by run.sh.
+# PB_SEED repeats a run's random choices; PB_LINKS (8) interfaces come and go together. Without
+# the variables of lib.sh it builds first, by run.sh.
 minutes=${1:-10}
 [ -n "${PB_PLUGIN:-}" ] || PB_SOAK=$minutes exec "${0%/*}/run.sh" soak
 # shellcheck source=tests/lib.sh
@@ -21,7 +21,7 @@ echo "# PB_SEED=$seed, $seconds s"
 shares=(50 10 10 15 15)
 ends=(TERM KILL KILL TERM TERM)
 hooks=(tcx tcx clsact clsact tcx)
-interfaces=8 # that come and go together
+interfaces=${PB_LINKS:-8} # that come and go together
 slack=512    # kB of memory that are no growth
 
 # ---- what comes and goes ----
