@@ -30,15 +30,15 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kernels=(5.10 6.1 6.12 6.18 7.3 7.3-rt)
 # Scripts of a kernel, relative to tests/. Patterns are expanded; lib*.sh is for
 # sourcing and left out.
-scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coexist,refuse,links,selection}.sh'
+scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coexist,refuse,links}.sh'
 # Besides the build's own, if that is another: the oldest and the newest of a stable Debian.
 compilers=(bookworm:14 trixie:19)
 # What takes minutes runs on one kernel of each way to attach. The PREEMPT_RT kernel is there for
 # what is different on it, and for devices that the others have not.
 declare -A scripts=(
     [5.10]='kernels/devices.sh kernels/refusal.sh'
-    [6.1]="$scripts_default system/{gso,hotplug,persist,pins,heal,killed,privileges,qdisc,ipsec,kinds}.sh"
-    [7.3]="$scripts_default system/{gso,default,groups,scan,ipsec,kinds,hosts}.sh kernels/atomics.sh"
+    [6.1]="$scripts_default system/{gso,selection,hotplug,persist,pins,heal,killed,privileges,qdisc,ipsec,kinds}.sh"
+    [7.3]="$scripts_default system/{gso,selection,default,groups,ipsec,kinds,hosts}.sh kernels/atomics.sh"
     [7.3-rt]='kernels/devices.sh kernels/packets.sh kernels/atomics.sh system/{count,router}.sh'
 )
 # Plugins of collectd taken along. The first line is a must, of the rest those
