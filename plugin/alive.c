@@ -2,37 +2,24 @@
 #include "alive.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <pthread.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "cleanup.h"
 #include "descriptors.h"
+#include "netlink.h"
 
 /* Interfaces that share a program may be attached by several threads. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static socklen_t address_of(struct sockaddr_un *address, __u32 program) {
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    return offsetof(struct sockaddr_un, sun_path) + 1 +
-           snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "tc_portbytes/%u",
-                    program);
-}
-
 /* Negative errno. */
 static int open_socket(__u32 program) {
-    CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address;
-    socklen_t length = address_of(&address, program);
+    CLEANUP_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_FIB_LOOKUP);
+    const struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = program};
 
-    if (fd < 0)
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)))
         return -errno;
-    /* A name that is taken already keeps our filter alive as well. */
-    if (bind(fd, (struct sockaddr *)&address, length) && errno != EADDRINUSE)
-        return -errno;
-    shutdown(fd, SHUT_RD); /* nothing is ever received */
     return take_fd(&fd);
 }
 
@@ -57,10 +44,5 @@ void alive_end(struct program *program) {
 }
 
 bool alive_is(__u32 program) {
-    CLEANUP_CLOSE int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address;
-    socklen_t length = address_of(&address, program);
-
-    return probe < 0 || connect(probe, (struct sockaddr *)&address, length) == 0 ||
-           errno != ECONNREFUSED;
+    return netlink_has_member(NETLINK_FIB_LOOKUP, program);
 }

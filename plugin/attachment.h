@@ -22,6 +22,8 @@ struct attachment {
     bool blocked;           /* it can't be attached now, and that was reported */
     bool preempted;         /* another program runs before ours, and that was reported */
     int link;               /* tcx: attached while this descriptor is open; -1: none */
+    __u32 judged;           /* tcx: the program before ours that was last looked at; 0: none */
+    bool judged_ours;       /* it is a classifier of this plugin */
     __u32 handle, priority; /* clsact: our filter's */
 };
 
@@ -44,7 +46,7 @@ struct attach_ops {
     int (*attach)(struct attach *attach, struct attachment *attachment);
 
     /* 0: attached. -ENOENT: removed by somebody else. -ENODEV: the interface has gone. */
-    int (*check)(struct attach *attach, const struct attachment *attachment, bool *preempted);
+    int (*check)(struct attach *attach, struct attachment *attachment, bool *preempted);
 
     /*
      * Removes the attachment if there is one. A direction without a program: what an earlier daemon

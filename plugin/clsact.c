@@ -158,8 +158,7 @@ static int check_filter(const struct attach *attach, const struct attachment *at
     return options.prog_id == attachment->program->id ? 0 : -ENOENT;
 }
 
-static int clsact_check(struct attach *attach, const struct attachment *attachment,
-                        bool *preempted) {
+static int clsact_check(struct attach *attach, struct attachment *attachment, bool *preempted) {
     struct netlink_filter *filters;
     bool others = false, found = false;
     unsigned number;

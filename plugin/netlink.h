@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queries of the kernel over netlink: links and routes (rtnetlink), listening sockets (sock_diag),
- * IPsec (xfrm), the clsact qdisc and its filters (rtnetlink).
+ * Queries of the kernel over netlink: links and routes (rtnetlink), listening sockets and those of
+ * netlink (sock_diag), IPsec (xfrm), the clsact qdisc and its filters (rtnetlink).
  *
  * All functions return 0 or a negative errno unless stated otherwise; on failure outputs are
  * unchanged. They see the network namespace of the calling thread; a struct netlink that of the
@@ -14,6 +14,8 @@
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdlib.h>
+
+#include <linux/types.h>
 
 /* ---- links ---- */
 
@@ -84,6 +86,14 @@ struct netlink_listener {
  * port may occur more than once. Those of SCTP only if the kernel has its module loaded.
  */
 int netlink_listeners(struct netlink_listener **listeners, unsigned *number);
+
+/* ---- sockets of netlink ---- */
+
+/*
+ * Whether any process here has a netlink socket of the protocol with exactly these multicast groups
+ * (bit 0: group 1; not 0). When in doubt, yes. Asking may load the module netlink_diag.
+ */
+bool netlink_has_member(int protocol, __u32 groups);
 
 /* ---- IPsec ---- */
 

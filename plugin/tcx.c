@@ -147,10 +147,22 @@ static bool has_our_name(__u32 id) {
  * when it ended, and what version 0.1.0 attaches, is known by its name only.
  */
 static bool is_classifier(__u32 id) {
-    return alive_is(id) || has_our_name(id);
+    return has_our_name(id) || alive_is(id);
 }
 
-static int tcx_check(struct attach *attach, const struct attachment *attachment, bool *preempted) {
+/*
+ * Remembers the answer, which doesn't change: every read asks, and the more sockets there are, of
+ * whichever user, the longer alive_is() takes.
+ */
+static bool judge(struct attachment *attachment, __u32 id) {
+    if (attachment->judged != id) {
+        attachment->judged_ours = is_classifier(id);
+        attachment->judged = id;
+    }
+    return attachment->judged_ours;
+}
+
+static int tcx_check(struct attach *attach, struct attachment *attachment, bool *preempted) {
     __u32 ids[PROGRAMS_MAX], number;
     int error = query(attach->interface, attachment, ids, &number);
     bool others = false;
@@ -162,7 +174,7 @@ static int tcx_check(struct attach *attach, const struct attachment *attachment,
             *preempted = others;
             return 0;
         }
-        others = others || !is_classifier(ids[i]);
+        others = others || !judge(attachment, ids[i]);
     }
     return error ? 0 : -ENOENT; /* list truncated: assume still attached */
 }

@@ -206,6 +206,11 @@ static void qdisc(void) {
         must(kind[0] == 'x');
 }
 
+/* What an answer must have for it to be one is for test_netlink_sockets.c. */
+static void sockets(void) {
+    netlink_has_member(NETLINK_FIB_LOOKUP, 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     unsigned request;
 
@@ -213,7 +218,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     request = take(&dump);
     datagram = 16 + 8 * (size_t)take(&dump);
     requests = 0;
-    switch (request % 6) {
+    switch (request % 7) {
     case 0:
     case 3:
         links();
@@ -229,6 +234,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     case 5:
         filters();
+        break;
+    case 6:
+        sockets();
         break;
     }
     must(requests >= 1 && requests <= 100);

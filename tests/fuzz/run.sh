@@ -26,7 +26,8 @@ declare -A sources=(
     [ports]=$config
     [config]=$config
     [selection]=plugin/selection.c
-    [netlink]='plugin/netlink.c plugin/netlink_links.c plugin/netlink_route.c plugin/array.c -lmnl'
+    [netlink]='plugin/netlink.c plugin/netlink_links.c plugin/netlink_route.c
+        plugin/netlink_sockets.c plugin/array.c -lmnl'
 )
 
 work=$(mktemp -d)

@@ -165,6 +165,46 @@ if [ $hook = clsact ] && "${few[@]}" true 2>/dev/null; then
     check "with three capabilities"
 fi
 
+# ---- somebody pretends to be it ----
+
+# squat NAME ID...: as a user without capabilities; see tests/tools/squat.c
+squat() {
+    local name=$1
+    shift
+    # The user can't write in $work.
+    : >"$work/squat-$name" && chmod 666 "$work/squat-$name"
+    ip netns exec "$A" setpriv "${unprivileged[@]}" "$PB_TOOLS/squat" "$work/squat-$name" "$@" &
+    started+=("$!")
+    squatters+=("$!")
+    wait_for 60 grep -qx open "$work/squat-$name"
+    is "$?/$(grep -c given "$work/squat-$name")" 0/0 "$name: a user can't give the sign of a daemon"
+}
+
+if [ $hook = clsact ]; then
+    chmod 711 "$work"
+    squatters=()
+    start_collectd
+    newest=$(programs | sort -n | tail -n 1)
+    stop_collectd
+    # shellcheck disable=SC2046
+    squat beforehand $(seq $((newest + 1)) $((newest + 300)))
+    rm -rf "$work/csv"
+    start_collectd
+    ids=$(programs)
+    is "$(for id in $ids; do echo $((id > newest && id <= newest + 300)); done | paste -sd' ')" "1 1" \
+        "a user knew the ids of the programs beforehand"
+    kill -KILL "$collectd"
+    wait "$collectd" 2>/dev/null
+    # shellcheck disable=SC2086
+    squat afterwards $ids
+    check "while somebody pretends that it lives"
+    # shellcheck disable=SC2086
+    wait_for 60 none_alive $ids
+    ok $? "and none of its programs is left"
+    kill -TERM "${squatters[@]}"
+    wait "${squatters[@]}" 2>/dev/null
+fi
+
 # ---- beside one that lives ----
 
 second write_config 'MinBytes 0'
