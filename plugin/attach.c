@@ -183,6 +183,6 @@ void attach_remove_stale(int interface) {
     if (tcx_is_supported(interface)) /* links end with their daemon */
         return;
     log_capture_begin();
-    clsact_remove_stale(interface);
+    clsact_remove_stale(interface, NULL, NULL);
     log_capture_end("", -1);
 }

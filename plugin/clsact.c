@@ -34,14 +34,25 @@ static bool is_ours(const struct netlink_filter *filter) {
                                !strncmp(filter->name, "tc_portbytes_eg:", 16));
 }
 
+/* Of a killed daemon, or of `program`, which is left over if a detach failed; 0: of none. */
+static bool is_stale(const struct netlink_filter *filter, __u32 program) {
+    return is_ours(filter) && (filter->program == program || !alive_is(filter->program));
+}
+
+static int remove_filter(int interface, enum direction direction,
+                         const struct netlink_filter *filter) {
+    struct bpf_tc_hook hook = hook_of(interface, direction);
+    LIBBPF_OPTS(bpf_tc_opts, options, .handle = filter->handle, .priority = filter->priority);
+
+    return bpf_tc_detach(&hook, &options);
+}
+
 /*
- * Removes the filters of killed daemons in one direction, and those of `program`, which are left
- * over if a detach failed; 0: of none. With `inherited` the first of them is kept and described
- * there; a program of 0 if there was none. Negative errno: what is there is not known.
+ * Removes the stale filters in one direction. With `inherited` the first of them is kept and
+ * described there; a program of 0 if there was none. Negative errno: what is there is not known.
  */
 static int remove_stale(int interface, enum direction direction, __u32 program,
                         struct netlink_filter *inherited) {
-    struct bpf_tc_hook hook = hook_of(interface, direction);
     struct netlink_filter *filters;
     unsigned number;
     int error = netlink_filters(interface, direction == EGRESS, &filters, &number);
@@ -49,16 +60,12 @@ static int remove_stale(int interface, enum direction direction, __u32 program,
     if (error)
         return error;
     for (unsigned i = 0; i < number; i++) {
-        LIBBPF_OPTS(bpf_tc_opts, options, .handle = filters[i].handle,
-                    .priority = filters[i].priority);
-
-        if (!is_ours(&filters[i]) ||
-            (filters[i].program != program && alive_is(filters[i].program)))
+        if (!is_stale(&filters[i], program))
             continue;
         if (inherited && !inherited->program)
             *inherited = filters[i];
         else
-            bpf_tc_detach(&hook, &options);
+            remove_filter(interface, direction, &filters[i]);
     }
     free(filters);
     return 0;
@@ -201,9 +208,24 @@ static void clsact_detach(struct attach *attach, struct attachment *attachment) 
         bpf_tc_detach(&hook, &options);
 }
 
-void clsact_remove_stale(int interface) {
-    for (int direction = 0; direction < DIRECTIONS; direction++)
-        remove_stale(interface, direction, 0, NULL);
+int clsact_remove_stale(int interface, clsact_removed_fn *removed, void *context) {
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        struct netlink_filter *filters;
+        unsigned number;
+        int error = netlink_filters(interface, direction == EGRESS, &filters, &number);
+
+        if (error)
+            return error;
+        for (unsigned i = 0; i < number; i++) {
+            if (!is_stale(&filters[i], 0))
+                continue;
+            error = remove_filter(interface, direction, &filters[i]);
+            if (removed)
+                removed(context, direction, filters[i].program, error);
+        }
+        free(filters);
+    }
+    return 0;
 }
 
 const struct attach_ops clsact_ops = {

@@ -11,7 +11,13 @@
 
 extern const struct attach_ops clsact_ops;
 
-/* Removes the filters that killed daemons left on an interface, and their qdisc if it is unused. */
-void clsact_remove_stale(int interface);
+/* A filter was removed; or could not be, by a negative errno. */
+typedef void clsact_removed_fn(void *context, enum direction direction, __u32 program, int error);
+
+/*
+ * Removes the filters that killed daemons left on an interface; their qdisc stays. removed() is
+ * called for each, if it is not NULL. Negative errno: what is there is not known.
+ */
+int clsact_remove_stale(int interface, clsact_removed_fn *removed, void *context);
 
 #endif

@@ -106,6 +106,8 @@ static bool is_wanted(void *links, int interface) {
 static int open_pins(struct monitor *monitor) {
     int error = pins_open(&monitor->pins, monitor->settings->persist);
 
+    if (error == -EBUSY && !monitor->settings->persist)
+        return 0; /* they are a running daemon's */
     if (!error && monitor->pins && !monitor->settings->persist) {
         pins_sweep(monitor->pins, NULL, NULL);
         pins_close(monitor->pins);
@@ -205,12 +207,25 @@ fail:
     return error;
 }
 
+/*
+ * Whether what is pinned stays attached. Not without the pins: nobody would find it again. The
+ * package may have been removed meanwhile.
+ */
+static bool is_kept(const struct monitor *monitor) {
+    if (!monitor->running || !monitor->pins)
+        return false;
+    if (!pins_are_removed(monitor->pins))
+        return true;
+    pb_log(LOG_NOTICE, "what Persist pinned was removed externally; nothing stays attached.");
+    return false;
+}
+
 void monitor_stop(struct monitor *monitor) {
     if (!monitor)
         return;
     if (monitor->running && eventfd_write(monitor->wake, 1) == 0)
         pthread_join(monitor->thread, NULL);
-    interfaces_free(&monitor->interfaces, monitor->running);
+    interfaces_free(&monitor->interfaces, is_kept(monitor));
     pins_close(monitor->pins);
     netlink_close(monitor->netlink);
     if (monitor->wake >= 0)

@@ -152,7 +152,7 @@ int pins_open(struct pins **out, bool create) {
                    "another collectd uses %s: only one in a network namespace may have "
                    "Persist true.",
                    path);
-        return create ? error : 0;
+        return create || error == -EBUSY ? error : 0;
     }
     pins = calloc(1, sizeof(*pins));
     if (!pins) {
@@ -176,6 +176,12 @@ void pins_close(struct pins *pins) {
         unlinkat(bpffs, TOP_NAME, AT_REMOVEDIR);
     close(pins->directory);
     free(pins);
+}
+
+bool pins_are_removed(const struct pins *pins) {
+    struct stat status;
+
+    return fstat(pins->directory, &status) == 0 && status.st_nlink == 0;
 }
 
 /* ---- one interface, or what all share ---- */

@@ -23,11 +23,14 @@ struct pins;
 /*
  * The directory of the current network namespace, locked against other processes as long as it
  * is open. With `create` it is created if it is missing (mode 0700), and what is wrong is said in
- * one line of the log. Without it, *out is NULL if there is none, if it is not ours, which is
- * logged, or if another process has it. -ENOENT: no bpffs is mounted; -EBUSY: another process has
- * it; -EPERM: what is there is not ours.
+ * one line of the log. Without it, *out is NULL and 0 is returned if there is none, or if it is not
+ * ours, which is logged. -ENOENT: no bpffs is mounted; -EBUSY: another process has it; -EPERM: what
+ * is there is not ours.
  */
 int pins_open(struct pins **out, bool create);
+
+/* Whether another process has removed the directory, and with it all pins, since it was opened. */
+bool pins_are_removed(const struct pins *pins);
 
 /* Removes the directory if it is empty. NULL is allowed. */
 void pins_close(struct pins *pins);

@@ -41,7 +41,7 @@ sources=({plugin,plugin/*,bpf}/*.[ch])
 units=(tests/unit/*.c tests/tools/*.c tests/packets/*.c tests/fuzz/*.c tests/bench/*.c)
 # The benchmark's skeletons are not there after a plain make.
 make -s -C "$PB_BUILD" bench-programs >/dev/null || exit 1
-scripts=(conf/*.sh conf/debian/postrm tests/*.sh tests/*/*.sh)
+scripts=(conf/*.sh conf/debian/{postrm,prerm} tests/*.sh tests/*/*.sh)
 
 compile() {
     local compiler=$1 file
@@ -89,6 +89,7 @@ symbol_edges() {
     local file objects=()
     for file in "${plugin[@]}"; do
         case $file in
+        plugin/remove.c) ;; # a program, with a pb_log() of its own
         plugin/top/*) [ ! -e "$PB_BUILD/tc_portbytes-top" ] || objects+=("${file%.c}.o") ;;
         *) objects+=("${file%/*}/.libs/$(basename "$file" .c).o") ;; # libtool's
         esac

@@ -145,7 +145,7 @@ build() {
     PB_TOOLS=$dir/work/tools
     mkdir -p "$PB_TOOLS"
     find "$PB_BUILD/tests/tools" -maxdepth 1 -type f -perm -u+x -exec cp -t "$PB_TOOLS" {} +
-    cp "$PB_BUILD"/tests/tools/.libs/*.so "$PB_TOOLS"
+    cp "$PB_BUILD"/tests/tools/.libs/*.so "$PB_BUILD/tc_portbytes-remove" "$PB_TOOLS"
     export PB_TOOLS
     PATH=${PB_BPFTOOL%/*}:$PATH
 }
@@ -205,7 +205,8 @@ layer_system() {
 # hotplug.sh takes minutes, and a kernel without tcx runs it in the layer kernels.
 layer_clsact() {
     local test
-    for test in count coexist qdisc refuse many shared rows persist pins heal killed privileges; do
+    for test in count coexist qdisc refuse many shared rows persist pins heal killed privileges \
+        remove; do
         PB_HOOK=clsact run_tap "clsact-$test" "$tests/system/$test.sh"
     done
 }

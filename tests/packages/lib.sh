@@ -63,11 +63,13 @@ open_system() {
     wait_for 60 test -e "$opened"
 }
 
-# inside DIRECTORY COMMAND...: as root, in the network of the caller
+# inside DIRECTORY COMMAND...: as root, in the network of the caller, or in the namespace $network
+network=
 inside() {
     local at=$1
     shift
-    timeout 1800 nsenter --mount="/proc/${holder[$at]}/ns/mnt" env -u TMPDIR HOME=/root LC_ALL=C \
+    timeout 1800 nsenter --mount="/proc/${holder[$at]}/ns/mnt" \
+        ${network:+"--net=/run/netns/$network"} env -u TMPDIR HOME=/root LC_ALL=C \
         PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive \
         chroot "$at" "$@" </dev/null
 }
@@ -102,10 +104,13 @@ example=/etc/collectd/tc_portbytes.conf
 
 # start_installed: in namespace A; sets collectd
 start_installed() {
+    local preload=
+    [ "$hook" = tcx ] || preload=/root/libnotcx.so
     rm -f "$clean/var/log/collectd.log"
     # No function: $! is its pid.
     ip netns exec "$A" nsenter --mount="/proc/${holder[$clean]}/ns/mnt" \
-        chroot "$clean" /usr/sbin/collectd -f >"$work/stdout" 2>&1 </dev/null 9>&- &
+        chroot "$clean" env "LD_PRELOAD=$preload" /usr/sbin/collectd -f >"$work/stdout" 2>&1 \
+        </dev/null 9>&- &
     collectd=$!
     started+=("$collectd")
     wait_for 180 has_logged "entering read-loop" || {
@@ -180,6 +185,7 @@ build_package() {
 open_clean() {
     clean=$cache/clean.$$
     cp -a "$cache/base" "$clean"
+    cp "$PB_TOOLS/libnotcx.so" "$clean/root"
     open_system "$clean" && step "apt has lists of the clean system" apt "$clean" update
 }
 
@@ -227,10 +233,13 @@ count() {
     is "$?" 0 "SIGTERM ends collectd with status 0"
 }
 
-# remove LEFT COMMAND...: by that command, while there are pins of Persist; then of the
-# plugin's name only the files LEFT are there
+# hooked: where the classifier is attached
+hooked() { in_a "$PB_TOOLS/hooks" | paste -sd' '; }
+
+# remove LEFT COMMAND...: by that command, while Persist keeps everything pinned and attached, as a
+# new installation by $again does; then of the plugin's name only the files LEFT are there
 remove() {
-    local ids left=$1
+    local ids before network left=$1
     shift
     set_option "Persist true"
     start_installed
@@ -238,16 +247,17 @@ remove() {
     ids=$(programs)
     is "$(wc -w <<<"$ids")" 2 "two programs are loaded"
     stop_collectd
-    ok $(($(pins | wc -l) == 0)) "what Persist keeps is pinned"
+    before=$(pins)
+    ok $((${#before} == 0)) "what Persist keeps is pinned"
+    network=$A # as collectd, whose filters are there
+    step "the package is installed once more" "${again[@]}"
+    is "$(pins)/$(hooked)" "$before/a0 ingress egress" "all stays pinned and attached"
     step "the package is removed" "$@"
-    is "$(pins)" "" "no pin is left"
-    if [ "$hook" = tcx ]; then
-        # shellcheck disable=SC2086
-        wait_for 60 none_alive $ids
-        ok $? "no program is left"
-    else
-        skip "a clsact filter stays after Persist" "no program is left"
-    fi
+    is "$(grep -c 'removed what was pinned' "$work/step")" 1 "and tells what it removed"
+    is "$(pins)/$(hooked)" / "nothing is pinned or attached"
+    # shellcheck disable=SC2086
+    wait_for 60 none_alive $ids
+    ok $? "no program is left"
     is "$(left_over)" "$left" "its configuration is left, and disabled"
     start_installed
     ok $? "collectd starts without it"
@@ -263,7 +273,7 @@ build_deb() {
     deb=$(find "$build/build/$tree" -maxdepth 1 -name "collectd-tc-portbytes_${version}_*.deb")
     ok $((${#deb} == 0)) "the package has the version of configure.ac"
     is "$(dpkg-deb --ctrl-tarfile "$deb" | tar -t | grep -v '/$' | sort | paste -sd' ')" \
-        "./conffiles ./control ./md5sums ./postrm" "installing it runs nothing of its own"
+        "./conffiles ./control ./md5sums ./postrm ./prerm" "installing it runs nothing of its own"
 }
 
 install_deb() {
@@ -280,6 +290,7 @@ test_deb() {
     local info=/var/lib/dpkg/info/collectd-tc-portbytes
     build_deb && install_deb && configure_collectd || return
     count ../tc_portbytes.conf /etc/collectd/collectd.conf.d/
+    again=(apt "$clean" install --reinstall "/root/${deb##*/}")
     remove "$example"$'\n'"$info.list"$'\n'"$info.postrm" \
         apt "$clean" remove collectd-tc-portbytes
     step "apt purges the package" apt "$clean" purge collectd-tc-portbytes

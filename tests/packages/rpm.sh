@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 # The RPM, on Debian 12: what is in it, and that it is enabled, counts and is removed as the
 # README says. Untested is what only Fedora has: the packages it names, its collectd, SELinux.
+# By clsact, as on EL 9.
+export PB_HOOK=clsact
 # shellcheck source=tests/packages/lib.sh
 . "${0%/*}/lib.sh"
 
@@ -24,6 +26,7 @@ files() {
 expected_files() {
     local docs=/usr/share/doc/$name
     printf '%s\n' /etc/collectd "$example" /usr/bin/tc_portbytes-top LIB/collectd/tc_portbytes.so \
+        /usr/libexec/tc_portbytes-remove \
         /usr/share/licenses/"$name"{,/LICENSE} "$docs" \
         "$docs"/{README.md,graph.sh,systemd.conf,tc_portbytes.db} \
         /usr/share/man/man{1/tc_portbytes-top.1,5/collectd-tc_portbytes.5}
@@ -46,7 +49,7 @@ build_rpm() {
         "/bin/sh collectd libbpf.so.1 libc.so.6 libcollectdclient.so.1 libm.so.6 libmnl.so.0" \
         "it requires collectd, the libraries and no more"
     is "$(query --scripts --triggers | grep -E '^[a-z]+ (scriptlet|program)|trigger')" \
-        "postuninstall scriptlet (using /bin/sh):" "installing it runs nothing of its own"
+        "preuninstall scriptlet (using /bin/sh):"$'\n'"postuninstall scriptlet (using /bin/sh):" "installing it runs nothing of its own"
 }
 
 install_rpm() {
@@ -70,6 +73,7 @@ test_rpm() {
     step "rpm installs it again" inside "$clean" rpm -U --force --nodeps "/root/${rpm##*/}"
     is "$(inside "$clean" readlink -m /etc/collectd.d/tc_portbytes.conf)" "$example" \
         "and it is still enabled"
+    again=(inside "$clean" rpm -U --force --nodeps "/root/${rpm##*/}")
     remove "$example.rpmsave" inside "$clean" rpm -e "$name"
     is "$(find "$clean/etc/collectd.d" -mindepth 1)" "" "the link is removed too"
 }
