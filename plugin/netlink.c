@@ -15,8 +15,14 @@
 
 #include "tc_portbytes.h"
 
-/* The kernel's limit for a datagram of a dump: netlink_recvmsg() in net/netlink/af_netlink.c. */
-#define DUMP_BUFFER_SIZE 32768
+/*
+ * Room for any datagram of a dump. netlink_recvmsg() in the kernel's net/netlink/af_netlink.c makes
+ * them of 32 KB, but one that a single message exceeds is as long as that: a link's alternative
+ * names alone take up to 64 KB, the most of an attribute, and rtnl_calcit() in
+ * net/core/rtnetlink.c has all links' datagrams as long as the longest needs. Of it only what is
+ * written to takes memory.
+ */
+#define DUMP_BUFFER_SIZE (256 * 1024)
 
 /* NLMSG_ERROR may have set errno to any number. MAX_ERRNO of include/linux/err.h is 4095. */
 static int negative_errno(void) {

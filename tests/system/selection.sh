@@ -178,4 +178,17 @@ wait_for 60 has_logged "a?[1m1: counting."
 is "$?/$(grep -c $'\e' "$work/log")" "0/0" "the log has another in its place"
 stop_collectd
 is "$?" 0 "collectd ends well"
+
+# ---- more alternative names than fit the usual datagram of a dump, 32 KB ----
+
+for ((n = 0; n < 300; n++)); do
+    printf 'link property add dev a2 altname many-%03d-%0118d\n' $n 0
+done | ip -n "$A" -batch -
+ok $? "a2 has 300 long names"
+write_config 'Interface "a0"' "Interface \"$(printf 'many-299-%0118d' 0)\""
+start_collectd
+ok $? "collectd starts"
+is "$(plugin_said | sort | xargs)" "a0: counting. a2: counting." "it finds a2 by the last of them"
+stop_collectd
+is "$?" 0 "collectd ends well"
 finish
