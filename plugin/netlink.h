@@ -98,8 +98,9 @@ bool netlink_has_member(int protocol, __u32 groups);
 /* ---- IPsec ---- */
 
 /*
- * Whether the network namespace has IPsec states. Loads no module. When in doubt, yes: the kernel
- * tells only who has CAP_NET_ADMIN, and not if it has PF_KEY alone.
+ * Whether the network namespace has IPsec states. Loads no module, unless others have opened a
+ * thousand netlink sockets. When in doubt, yes: the kernel tells only who has CAP_NET_ADMIN, and
+ * not if it has PF_KEY alone.
  */
 bool netlink_has_ipsec(void);
 

@@ -11,6 +11,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/xfrm.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,7 +25,10 @@
 #define XFRM   "00000000051724e1 6   0          00000000 0        0        0     2        0\n"
 #define CLIENT "00000000051724e2 6   4711       00000000 0        0        0     2        0\n"
 
+#define USER "00000000051724e3 2   4712       00000000 0        0        0     2        0\n"
+
 static const char *sockets; /* the file; NULL: it can't be read */
+static size_t bytes_read;   /* of it, the last time */
 static bool pfkey;
 static unsigned opened;
 static int open_error, send_error;
@@ -39,12 +43,23 @@ struct mnl_socket *__wrap_mnl_socket_open2(int bus, int flags);
 ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *socket, const void *request, size_t size);
 ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *socket, void *buffer, size_t size);
 
+static ssize_t read_sockets(void *cookie, char *buffer, size_t size) {
+    size_t length = strnlen(sockets + bytes_read, size);
+
+    (void)cookie;
+    memcpy(buffer, sockets + bytes_read, length);
+    bytes_read += length;
+    return (ssize_t)length;
+}
+
 FILE *__wrap_fopen(const char *path, const char *mode) {
     if (!sockets || strcmp(path, "/proc/net/netlink") != 0) {
         errno = ENOENT;
         return NULL;
     }
-    return fmemopen((void *)sockets, strlen(sockets), strchr(mode, 'r') ? "r" : mode);
+    bytes_read = 0;
+    return fopencookie(NULL, strchr(mode, 'r') ? "r" : mode,
+                       (cookie_io_functions_t){.read = read_sockets});
 }
 
 int __wrap_access(const char *path, int mode) {
@@ -101,6 +116,30 @@ static void is_ipsec(bool expected, unsigned sockets_opened, const char *name) {
     is_u64(opened, sockets_opened, "%s: sockets opened", name);
 }
 
+/* The file with 100,000 sockets in front of the kernel's own. */
+static void test_crowd(void) {
+    const int number = 100000; /* as many as one user may have opened */
+    char *crowd = malloc(number * strlen(USER) + sizeof(HEADER XFRM)), *end;
+
+    if (!crowd)
+        abort();
+    end = stpcpy(crowd, HEADER);
+    for (int i = 0; i < number; i++)
+        end = stpcpy(end, USER);
+    strcpy(end, XFRM);
+    sockets = crowd;
+    is_ipsec(false, 1, "100,000 sockets of somebody else, no states");
+    ok(bytes_read < 100000, "a small part of them is read: %zu bytes", bytes_read);
+    states = 1;
+    is_ipsec(true, 1, "100,000 sockets, one state");
+    states = 0;
+    open_error = EPROTONOSUPPORT;
+    is_ipsec(false, 1, "100,000 sockets, a kernel without IPsec");
+    open_error = 0;
+    sockets = NULL;
+    free(crowd);
+}
+
 int main(void) {
     sockets = HEADER ROUTE;
     is_ipsec(false, 0, "the kernel has no socket of NETLINK_XFRM");
@@ -128,5 +167,6 @@ int main(void) {
     open_error = 0;
     sockets = NULL;
     is_ipsec(false, 1, "/proc can't be read, no states");
+    test_crowd();
     return tap_end();
 }
