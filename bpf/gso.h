@@ -123,11 +123,14 @@ static __always_inline __u32 inner_offset(struct __sk_buff *skb, __u32 key, __u3
  * in it unless there is a header that isn't known. key and offset are those of the outermost
  * packet, whose link layer ends at l3. What looks like a tunnel's header is one only if it carries
  * an IP packet that, by its own length, ends where the outer one does: a program may send several
- * datagrams of a tunnel at once (UDP_SEGMENT), and then the length is that of the first one. A
- * global function: the verifier checks it once.
+ * datagrams of a tunnel at once (UDP_SEGMENT), and then the length is that of the first one. And
+ * its headers must stand in the skb's linear part, where the kernel's own and GRO have them: what a
+ * program sends so stands in page fragments (__ip_append_data() in net/ipv4/ip_output.c), and may
+ * look like any headers, of 16 KB in each datagram. A global function: the verifier checks it once.
  */
 __noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u32 l3,
                              __u32 egress) {
+    __u32 linear = (void *)(long)skb->data_end - (void *)(long)skb->data;
     __u32 headers = l3;
 
     for (int tunnels = 0; tunnels <= MAX_TUNNELS && offset; tunnels++) {
@@ -159,6 +162,8 @@ __noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u
         if (length && offset + length != skb->len)
             break;
         inner = unpack_key(slow_ip(skb, offset, v6, egress));
+        if (inner.offset > linear)
+            break;
         key = inner.key;
         offset = inner.offset;
     }

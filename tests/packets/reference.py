@@ -118,7 +118,7 @@ def headers(packet, upper, tunnels=0):
     if (stated_length(ethertype, inner) or len(inner)) != len(inner):
         return plain
     _, upper = Reference("raw").dissect(inner, "in", ethertype)
-    if upper is None:
+    if upper is None or upper[1] > len(inner):  # or the headers would end behind it
         return plain
     size, known = headers(inner, upper, tunnels + 1)
     return len(packet) - len(inner) + size, known

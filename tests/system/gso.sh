@@ -103,13 +103,14 @@ tcp() {
 }
 
 # udp LINK FAMILY rx|tx PORT SIZE SEGMENT [DEVICE NET BELOW INSTANCE]: $messages of SIZE bytes,
-# cut by the kernel. Over NET's DEVICE, if it is not the link, as with tcp.
+# cut by the kernel; what they look like is $forged. Over NET's DEVICE, if it is not the link, as with tcp.
 udp() {
     local link=$1 direction=$3 from=30002 to=$4 there=10.99.${8:-$1}.1 inner=28
     local device=${7:-a$1} skbs segments answers said wire figures name="${7:-a$1}, UDP over IPv$2, $3"
     [ "$2" = 6 ] && inner=48 && there=fd00::$there
     [ "$direction" = tx ] && there=${there%1}2 from=$4 to=30002
-    transmit udp "$from" "$there" "$to" "$messages" "$5" "$6"
+    # shellcheck disable=SC2086
+    transmit udp "$from" "$there" "$to" "$messages" "$5" "$6" ${forged:-}
     figures=$(ordered $((messages * $5 + said * (inner + 14))) "$said" 0 0)
     # shellcheck disable=SC2086
     expect "$device" "udp-$4" $figures
@@ -216,6 +217,7 @@ for link in 0 1; do
     udp $link 6 tx 2007 10007 997
     # A tunnel's port, but no tunnel.
     udp $link 4 rx 8472 40009 1472
+    forged=forged udp $link 4 rx 8472 40009 1472
 
     timestamps=0
     for ns in "$A" "$B"; do put "$ns" ipv4/tcp_timestamps 0; done

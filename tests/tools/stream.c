@@ -11,9 +11,10 @@
  *         sends BYTES to a server. SIZE: the MSS, or for SCTP the message's size.
  *         Prints how many bytes of payload were sent, retransmitted ones included
  *         (tcp), and waits until both sides have closed.
- *     stream udp SOURCE ADDRESS PORT COUNT SIZE [SEGMENT]
+ *     stream udp SOURCE ADDRESS PORT COUNT SIZE [SEGMENT [forged]]
  *         sends COUNT times SIZE bytes; the kernel cuts each into datagrams of SEGMENT
- *         bytes (UDP_SEGMENT). Prints how many datagrams that makes.
+ *         bytes (UDP_SEGMENT). Prints how many datagrams that makes. forged: SIZE bytes, 15,000
+ *         or more, look like one packet of VXLAN, with IPv6 and TCP and as many headers as can be.
  *
  * SOURCE is the port to send from. ADDRESS is IPv4 or IPv6.
  */
@@ -164,6 +165,25 @@ static int send_stream(char **argv, int argc) {
     return 0;
 }
 
+/* RFC 7348 section 5, RFC 8200 sections 3 and 4.2, RFC 9293 section 3.1. */
+static void forge_vxlan(char *at, size_t size) {
+    const char *end = at + size;
+
+    *at = 8; /* there is a network identifier */
+    at += 8;
+    memcpy(at + 12, "\x86\xdd", 2); /* ETH_P_IPV6 */
+    at += 14;
+    at[0] = 0x60;
+    *(__be16 *)(at + 4) = htons((unsigned short)(end - at - 40));
+    at[6] = IPPROTO_DSTOPTS;
+    at += 40;
+    for (int headers = 7; headers; headers--, at += 256 * 8) {
+        at[0] = headers > 1 ? IPPROTO_DSTOPTS : IPPROTO_TCP;
+        at[1] = (char)255;
+    }
+    at[12] = (char)0xf0; /* 60 bytes */
+}
+
 static int send_datagrams(char **argv, int argc) {
     unsigned long count = strtoul(argv[4], NULL, 10);
     size_t size = strtoul(argv[5], NULL, 10);
@@ -174,6 +194,8 @@ static int send_datagrams(char **argv, int argc) {
     if (segment)
         must(setsockopt(fd, IPPROTO_UDP, SEGMENT_OPTION, &segment, sizeof(segment)) == 0,
              "UDP_SEGMENT");
+    if (argc > 7)
+        forge_vxlan(data, size);
     /* Not connected: an ICMP error would be an error of the next send. */
     for (unsigned long i = 0; i < count; i++) {
         must(sendto(fd, data, size, 0, &to.any, length_of(&to)) == (ssize_t)size, "sendto");
@@ -197,6 +219,6 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: stream serve tcp|sctp PORT\n"
                     "       stream sink PORT...\n"
                     "       stream tcp|sctp SOURCE ADDRESS PORT BYTES [SIZE]\n"
-                    "       stream udp SOURCE ADDRESS PORT COUNT SIZE [SEGMENT]\n");
+                    "       stream udp SOURCE ADDRESS PORT COUNT SIZE [SEGMENT [forged]]\n");
     return 2;
 }
