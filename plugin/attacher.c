@@ -333,8 +333,8 @@ static void resume_batch(struct attacher *attacher, const struct netlink_link *c
             attach_remove_stale(arrival->link->index);
         } else if (classifier_resumed(attacher->interfaces->env.classifier) && !arrival->resumed) {
             pb_log(LOG_NOTICE,
-                   "%s: what is pinned belongs to another name or link layer; counters restart "
-                   "from zero.",
+                   "%s: what is pinned belongs to another name or link layer, or is damaged; "
+                   "counters restart from zero.",
                    arrival->link->name);
         }
     }

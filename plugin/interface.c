@@ -29,6 +29,16 @@ static const char *saved_state(const struct interface_env *env, const struct ins
                   : NULL;
 }
 
+/* Nothing saved is valid, too. */
+static bool is_saved_valid(const struct interface_env *env, const struct instance *instance,
+                           const char *name) {
+    struct ledger_policy policy = policy_ledger(env->settings);
+    const char *saved = saved_state(env, instance, name);
+
+    return !saved || (tally_saved_is_valid(policy_slots(env->settings), saved) &&
+                      ledger_saved_is_valid(&policy, saved + policy_tally_size(env->settings)));
+}
+
 static void save_state(const struct interface_env *env, const struct interface *interface) {
     const struct instance *instance = interface->instance;
     size_t size = policy_state_size(env->settings);
@@ -70,6 +80,11 @@ int instance_open(struct instance **out, const struct interface_env *env,
         pins.fingerprint = fingerprint(env, instance, link->name);
         error = counters_open(&instance->counters, env->classifier, link->index,
                               env->pins ? &pins : NULL);
+    }
+    if (!error && !is_saved_valid(env, instance, link->name)) {
+        counters_close(instance->counters);
+        pins_remove_others(env->pins, link->index);
+        error = counters_open(&instance->counters, env->classifier, link->index, &pins);
     }
     if (error) {
         explain(error, reason);

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "libbpf_log.h"
 #include "log.h"
+#include "pins.h"
 #include "snapshot.h"
 
 /* ---- what the kernel says ---- */
@@ -68,6 +69,26 @@ static int open_classifier(struct interface_env *env, const struct classifier_se
     return error;
 }
 
+static const void *saved_slots(const struct interface_env *env) {
+    return snapshot_latest(classifier_state(env->classifier),
+                           policy_slots_state_size(env->settings), env->fingerprint);
+}
+
+/* What is pinned, but can't be worked with, is made anew. */
+static int open_valid_classifier(struct interface_env *env,
+                                 const struct classifier_settings *settings) {
+    int error = open_classifier(env, settings);
+
+    if (error || !classifier_resumed(env->classifier) ||
+        slots_saved_is_valid(classifier_shared(env->classifier), policy_slots(env->settings),
+                             saved_slots(env)))
+        return error;
+    classifier_close(env->classifier);
+    env->classifier = NULL;
+    pins_remove_all(env->pins, PINS_SHARED);
+    return open_classifier(env, settings);
+}
+
 /* Selected ports have their slots from the start to the end, also while there is no interface. */
 static void reserve_selected(const struct interface_env *env) {
     for (__u32 i = 0; i < env->settings->ports_number; i++)
@@ -93,10 +114,7 @@ static int make_slots(struct interface_env *env) {
     int error;
 
     if (classifier_resumed(env->classifier))
-        error = slots_restore(&env->slots, shared, layout,
-                              snapshot_latest(classifier_state(env->classifier),
-                                              policy_slots_state_size(env->settings),
-                                              env->fingerprint));
+        error = slots_restore(&env->slots, shared, layout, saved_slots(env));
     else
         error = slots_new(&env->slots, shared, layout);
     if (error)
@@ -122,7 +140,7 @@ int interfaces_init(struct interfaces *interfaces, const struct settings *settin
     classifier.atomic_adds = classifier_needs_atomics();
     *interfaces = (struct interfaces){.env = {.settings = settings, .pins = pins}};
     env->fingerprint = policy_fingerprint(settings, &classifier);
-    error = open_classifier(env, &classifier);
+    error = open_valid_classifier(env, &classifier);
     if (error)
         return error;
     env->sums = calloc(classifier.slots, sizeof(*env->sums));

@@ -108,10 +108,12 @@ void ledger_end(struct ledger *ledger, __u32 key);
  * ledger_save writes the state with which another process continues: at most ledger_saved_size()
  * bytes, to an address that is a multiple of 8. Call it between ledger_update and ledger_report: no
  * total may have been reported that is not in a saved state. ledger_restore reads it into a new
- * ledger with the same policy (min_bytes, `top` and idle_timeout may differ): 0 or -ENOMEM.
+ * ledger with the same policy (min_bytes, `top` and idle_timeout may differ): 0 or -ENOMEM. It must
+ * be valid: ledger_saved_is_valid finds no number in it that this policy does not permit.
  */
 size_t ledger_saved_size(const struct ledger_policy *policy);
 void ledger_save(const struct ledger *ledger, void *to);
+bool ledger_saved_is_valid(const struct ledger_policy *policy, const void *from);
 int ledger_restore(struct ledger *ledger, const void *from);
 
 /* Called for each active series. instance: see series_name.h; valid during the call only. */

@@ -96,6 +96,45 @@ void ledger_save(const struct ledger *ledger, void *to) {
     }
 }
 
+static const struct saved_record *records_of(const struct ledger_policy *policy,
+                                             const struct saved *saved) {
+    return (const void *)((const char *)saved + records_offset(policy));
+}
+
+static bool limit_is_valid(const struct ledger_policy *policy, const struct limit *limit) {
+    /* Each name has begun once; false for NaN, too. */
+    return limit->names <= (__u64)LEDGER_NAMES_MAX * policy->max_ports && limit->bar.begun >= 0 &&
+           limit->bar.begun <= limit->names;
+}
+
+static bool port_is_valid(const struct ledger_policy *policy, __u32 key, __u32 kind) {
+    if (key < PB_PORT_KEYS)
+        return kind <= SELECTED;
+    return key >= PB_KEYS && key - PB_KEYS < policy->groups && kind == SELECTED;
+}
+
+bool ledger_saved_is_valid(const struct ledger_policy *policy, const void *from) {
+    const struct saved *saved = from;
+    const struct saved_record *records = records_of(policy, saved);
+
+    if (saved->series_number > series_max(policy) || saved->records_number > records_max(policy))
+        return false;
+    for (int kind = 0; kind < SELECTED; kind++)
+        if (!limit_is_valid(policy, &saved->limits[kind]))
+            return false;
+    for (__u32 i = 0; i < saved->series_number; i++) {
+        const struct saved_series *series = &saved->series[i];
+
+        if (series->fixed ? series->key == 0 || series->key >= PB_FIXED_SLOTS || series->kind
+                          : !port_is_valid(policy, series->key, series->kind))
+            return false;
+    }
+    for (__u32 i = 0; i < saved->records_number; i++)
+        if (!port_is_valid(policy, records[i].key, records[i].kind))
+            return false;
+    return true;
+}
+
 /*
  * This collectd has no value of the series yet, so its next report is a first one again. The total
  * counts as unreported: the previous process may have been killed before it reported it.
@@ -124,8 +163,7 @@ static int restore_port(struct ledger *ledger, const struct series *series) {
 }
 
 static int restore_ports(struct ledger *ledger, const struct saved *saved) {
-    const struct saved_record *records =
-        (const void *)((const char *)saved + records_offset(&ledger->policy));
+    const struct saved_record *records = records_of(&ledger->policy, saved);
     struct series series;
     int error = 0;
 

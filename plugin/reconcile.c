@@ -137,8 +137,8 @@ int reconcile_resume(struct attacher *attacher, const struct links *links) {
     }
     if (wanted && !classifier_resumed(attacher->interfaces->env.classifier))
         pb_log(LOG_NOTICE,
-               "pinned maps were made with other settings or by another version; counters restart "
-               "from zero.");
+               "pinned maps were made with other settings or by another version, or are damaged; "
+               "counters restart from zero.");
     attacher_resume(attacher, pinned, wanted);
     free(pinned);
     return 0;

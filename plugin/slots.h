@@ -77,8 +77,16 @@ size_t tally_saved_size(struct slots_layout layout);
 void tally_save(const struct tally *tally, void *to);
 
 /*
- * As slots_new, but continues with memory in use. `from` was saved by a process that may have run
- * on after that and was killed at any point; `layout` is the one it had, and so are the groups. No
+ * Whether slots_restore can work with what it finds in `from` and in the shared memory: no index is
+ * out of range, and no slot is in two places. False: one of them is damaged.
+ */
+bool slots_saved_is_valid(const struct pb_shared *shared, struct slots_layout layout,
+                          const void *from);
+
+/*
+ * As slots_new, but continues with memory in use. `from` is valid, see above, and was saved by a
+ * process that may have run on after that and was killed at any point; `layout` is the one it had,
+ * and so are the groups. No
  * port is folded until slots_fold is called. The classifier may be running. Before slots_recycle is
  * called for the first time, every interface whose counters that process left must have its tally,
  * or must not be counted on any more.
@@ -86,7 +94,10 @@ void tally_save(const struct tally *tally, void *to);
 int slots_restore(struct slots **out, struct pb_shared *shared, struct slots_layout layout,
                   const void *from);
 
-/* As tally_new, but for counters in use. -ENOMEM. */
+/* Whether no index in `from` is out of range. */
+bool tally_saved_is_valid(struct slots_layout layout, const void *from);
+
+/* As tally_new, but for counters in use. `from` is valid, see above. -ENOMEM. */
 int tally_restore(struct tally **out, const struct slots *slots, const void *from);
 
 /* The number of slots of all kinds, slot 0 included. */

@@ -8,6 +8,7 @@
  * what the others account next, all to the same owners: until the slots are saved, no slot is
  * recycled, so an owner that a tally was saved with is the owner that is found here.
  */
+#include <sched.h>
 #include <string.h>
 
 #include "slots_private.h"
@@ -27,6 +28,116 @@ void slots_save(const struct slots *slots, void *to) {
     saved->used_end = slots->used_end;
     memcpy(saved->slot, slots->slot, slots->used_end * sizeof(slots->slot[0]));
 }
+
+/* ---- what is found is checked ---- */
+
+/* Of all slots that there can be. */
+struct slot_set {
+    __u64 word[(PB_DYNAMIC_END + PB_PORT_KEYS + GROUPS_MAX) / 64 + 1];
+};
+
+/* False: it was in there. */
+static bool add_once(struct slot_set *set, __u32 slot) {
+    __u64 bit = 1ull << slot % 64, *word = &set->word[slot / 64];
+
+    if (*word & bit)
+        return false;
+    *word |= bit;
+    return true;
+}
+
+/* The entries of the keys that have a port; the others never change. owned: empty. */
+static bool table_is_valid(const struct pb_shared *shared, struct slots_layout layout,
+                           struct slot_set *owned) {
+    __u32 dynamic_end = PB_FIXED_SLOTS + layout.dynamic, end = slots_total(layout);
+
+    for (__u32 key = 0; key < PB_PORT_KEYS; key++) {
+        __u32 slot = load_acquire(&shared->table[key]);
+
+        if (slot < PB_FIXED_SLOTS)
+            continue;
+        if (slot >= end || (slot < dynamic_end && load_acquire(&shared->key_of[slot]) != key) ||
+            (slot < dynamic_end + layout.reserved && !add_once(owned, slot)))
+            return false;
+    }
+    for (__u32 slot = PB_FIXED_SLOTS; slot < dynamic_end; slot++)
+        if (load_acquire(&shared->key_of[slot]) >= PB_PORT_KEYS)
+            return false;
+    return true;
+}
+
+/* The classifier is about to: it clears a cell only after it has written the table. */
+static bool is_cleared(const __u32 *cell, __u32 slot) {
+    for (int n = 0; n < 1000; n++) {
+        if (load_acquire(cell) != slot)
+            return true;
+        sched_yield();
+    }
+    return false;
+}
+
+/* Head may have passed tail by one, see complete_push. owned: as the table said before. */
+static bool ring_is_valid(const struct pb_shared *shared, struct slots_layout layout,
+                          struct slot_set *owned) {
+    __u64 head = __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE), tail = shared->tail;
+
+    if (tail + 1 - head > PB_RING + 1)
+        return false;
+    for (__u32 i = 0; i < PB_RING; i++) {
+        __u32 slot = load_acquire(&shared->ring[i]);
+
+        if (slot && (slot < PB_FIXED_SLOTS || slot >= PB_FIXED_SLOTS + layout.dynamic ||
+                     (!add_once(owned, slot) && !is_cleared(&shared->ring[i], slot))))
+            return false;
+    }
+    return true;
+}
+
+/* Any other value makes a bool undefined. */
+static bool flag_is_valid(const bool *flag) {
+    __u8 byte;
+
+    memcpy(&byte, flag, sizeof(byte));
+    return byte <= 1;
+}
+
+static bool slot_is_valid(const struct slot *slot, bool dynamic) {
+    bool no_key = slot->key == NO_KEY && (dynamic || slot->state == FREE);
+
+    if (!flag_is_valid(&slot->kept) || !flag_is_valid(&slot->listening) ||
+        !flag_is_valid(&slot->fresh) || !flag_is_valid(&slot->on_ring) ||
+        (slot->key >= PB_PORT_KEYS && !no_key))
+        return false;
+    switch (slot->state) {
+    case LIVE:
+    case VICTIM:
+        return dynamic;
+    case RESERVED:
+    case FREE:
+        return !dynamic;
+    case UNLINKED:
+    case QUIESCENT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool slots_saved_is_valid(const struct pb_shared *shared, struct slots_layout layout,
+                          const void *from) {
+    const struct saved *saved = from;
+    __u32 dynamic_end = PB_FIXED_SLOTS + layout.dynamic;
+    struct slot_set owned = {0}; /* or on the ring */
+
+    if (saved->used_end < dynamic_end || saved->used_end > dynamic_end + layout.reserved)
+        return false;
+    for (__u32 s = PB_FIXED_SLOTS; s < saved->used_end; s++)
+        if (!slot_is_valid(&saved->slot[s], s < dynamic_end))
+            return false;
+    return table_is_valid(shared, layout, &owned) && ring_is_valid(shared, layout, &owned);
+}
+
+/* ---- restoring ---- */
 
 /*
  * The generation rises if the previous process may have recycled the slot after it saved it, as it
@@ -110,7 +221,8 @@ int slots_restore(struct slots **out, struct pb_shared *shared, struct slots_lay
     if (error)
         return error;
     slots->used_end = (__u32)saved->used_end;
-    memcpy(slots->slot, saved->slot, saved->used_end * sizeof(saved->slot[0]));
+    memcpy(&slots->slot[PB_FIXED_SLOTS], &saved->slot[PB_FIXED_SLOTS],
+           (slots->used_end - PB_FIXED_SLOTS) * sizeof(saved->slot[0]));
     for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
         slots->slot[s].kept = false;
         slots->slot[s].listening = false;

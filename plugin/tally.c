@@ -130,6 +130,18 @@ void tally_save(const struct tally *tally, void *to) {
     }
 }
 
+bool tally_saved_is_valid(struct slots_layout layout, const void *from) {
+    const struct saved *saved = from;
+    __u32 end = slots_total(layout);
+
+    if (saved->number > end)
+        return false;
+    for (__u64 i = 0; i < saved->number; i++)
+        if (saved->slot[i].slot == 0 || saved->slot[i].slot >= end)
+            return false;
+    return true;
+}
+
 int tally_restore(struct tally **out, const struct slots *slots, const void *from) {
     const struct saved *saved = from;
     struct tally *tally;

@@ -19,17 +19,20 @@ cd "$PB_SOURCE" || exit 1
 seconds=${1:-15}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(ports config selection netlink)
+[ ${#targets[@]} -gt 0 ] || targets=(ports config selection netlink snapshot)
 config='plugin/config.c plugin/config_ports.c plugin/config_value.c plugin/groups.c
     plugin/port_option.c plugin/selection.c -lm'
 declare -A sources=(
     [ports]=$config
     [config]=$config
     [selection]=plugin/selection.c
+    [snapshot]='plugin/array.c plugin/bar.c plugin/key_index.c plugin/ledger.c
+        plugin/ledger_limits.c plugin/ledger_restore.c plugin/series_name.c plugin/slots.c
+        plugin/slots_reserve.c plugin/slots_restore.c plugin/snapshot.c plugin/tally.c -lm
+        -fno-sanitize-coverage=trace-cmp' # ten times as fast: it looks at each of 196,608 ports
     [netlink]='plugin/netlink.c plugin/netlink_links.c plugin/netlink_route.c
         plugin/netlink_sockets.c plugin/array.c -lmnl'
 )
-
 work=$(mktemp -d)
 kept=${logs:-$(mktemp -d)}
 # Nothing found, nothing kept.

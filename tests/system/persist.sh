@@ -225,7 +225,8 @@ start_collectd "${inside[@]}"
 
 # ---- other settings, another version ----
 
-anew="pinned maps were made with other settings or by another version; counters restart from zero."
+anew="pinned maps were made with other settings or by another version, or are damaged; \
+counters restart from zero."
 
 # from_zero NAME: with pins that are not to be used, on a0 and a2
 from_zero() {
@@ -264,6 +265,36 @@ fi
 is "$(pinned | tr ' ' '\n' | grep -c "/$(index_of a0)/\(shared\|ring_lock\|fragments\)$")" 0 \
     "another version: its maps are not pinned any more"
 stop_collectd
+
+# damage PATH: of the saved state that is pinned there, the number that both its copies begin with;
+# in front of each is the fingerprint
+damage() {
+    in_mount "$PB_BPFTOOL" -j map dump pinned "$1/state" | python3 -c 'if True:
+        import json, sys
+        pages = [bytes(int(b, 16) for b in page["value"]) for page in json.load(sys.stdin)]
+        state = bytearray(b"".join(pages))
+        for copy in 8, state.index(state[8:16], 16):
+            state[copy + 8:copy + 16] = b"\xff" * 8
+        for n in range(len(pages)):
+            page = state[4096 * n:4096 * (n + 1)]
+            if page != pages[n]:
+                print("key", *n.to_bytes(4, sys.byteorder), "value", *page)' |
+        while read -ra words; do
+            in_mount "$PB_BPFTOOL" map update pinned "$1/state" "${words[@]}"
+        done
+}
+if [ -z "${PB_KERNEL:-}" ]; then # a guest has no python3
+    damage "$pins/$(index_of a0)"
+    start_collectd "${inside[@]}"
+    is "$(logged "a0: what is pinned belongs to another name or link layer, or is damaged; \
+counters restart from zero.") $(plugin_said | grep -vc ': counting')" "1 1" \
+        "what is saved of an interface is damaged: one sentence"
+    is "$(hooked)" "a0 ingress egress,a2 ingress egress" "and it is attached once"
+    stop_collectd
+    damage "$pins/shared"
+    from_zero "what is saved of the slots is damaged"
+    stop_collectd
+fi
 write_config 'Persist true' 'MaxPorts 128' 'MinBytes 0' 'Interface "a0"' 'Direction "ingress"'
 start_collectd "${inside[@]}"
 is "$(hooked)" "a0 ingress" "a direction that is not wanted any more is detached"

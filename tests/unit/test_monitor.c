@@ -242,6 +242,10 @@ void pins_remove_all(const struct pins *pins, int interface) {
     (void)pins, (void)interface;
 }
 
+void pins_remove_others(const struct pins *pins, int interface) {
+    (void)pins, (void)interface;
+}
+
 void pins_sweep(const struct pins *pins, bool (*keep)(void *context, int interface),
                 void *context) {
     (void)pins, (void)keep, (void)context;

@@ -393,7 +393,9 @@ static bool serial_is_killed(struct serial *serial) {
     for (unsigned i = 0; i < SERIAL_INTERFACES; i++)
         tally_free(serial->interface[i].tally);
     slots_free(serial->slots);
-    if (slots_restore(&slots, serial->simulation.shared, layout_of(SERIAL_DYNAMIC, SERIAL_RESERVED),
+    if (!slots_saved_is_valid(serial->simulation.shared, layout_of(SERIAL_DYNAMIC, SERIAL_RESERVED),
+                              serial->saved) ||
+        slots_restore(&slots, serial->simulation.shared, layout_of(SERIAL_DYNAMIC, SERIAL_RESERVED),
                       serial->saved))
         abort();
     serial->slots = slots;
@@ -401,7 +403,9 @@ static bool serial_is_killed(struct serial *serial) {
         struct serial_interface *interface = &serial->interface[i];
 
         interface->book = interface->saved_book;
-        if (interface->tally && tally_restore(&interface->tally, slots, interface->saved))
+        if (interface->tally &&
+            (!tally_saved_is_valid(layout_of(SERIAL_DYNAMIC, SERIAL_RESERVED), interface->saved) ||
+             tally_restore(&interface->tally, slots, interface->saved)))
             abort();
     }
     serial->kills++;

@@ -82,7 +82,7 @@ static struct world {
     __u64 finished[CPUS]; /* packets that a CPU has counted; UINT64_MAX: it has stopped */
     bool stop;            /* tells the CPUs to stop */
     struct pb_counters reported[INTERFACES][SERIES];
-    __u32 falls, reads, unknown;
+    __u32 falls, reads, unknown, refused;
     __u64 memory[]; /* snapshot.h's: the slots', then each interface's */
 } * world;
 
@@ -208,6 +208,14 @@ static void save_slots(const struct process *process) {
     step();
 }
 
+static bool is_valid(const void *slots, const char *state) {
+    const struct slots_layout layout = layout_of(DYNAMIC, RESERVED);
+
+    return (!slots || slots_saved_is_valid(&world->shared, layout, slots)) &&
+           (!state || (tally_saved_is_valid(layout, state) &&
+                       ledger_saved_is_valid(&policy, state + tally_saved_size(layout))));
+}
+
 /* Continues with what is saved; the first process begins. */
 static void begin_process(struct process *process, __u32 generation) {
     const void *saved = snapshot_latest(world->memory, slots_memory(), 1);
@@ -219,6 +227,8 @@ static void begin_process(struct process *process, __u32 generation) {
         struct interface *interface = &process->interface[i];
         const char *state = snapshot_latest(memory_of(i), interface_memory(), 1);
 
+        if (!is_valid(saved, state))
+            world->refused++;
         interface->number = i;
         interface->generation = generation;
         if (ledger_new(&interface->ledger, "test", &policy))
@@ -515,6 +525,123 @@ static bool all_in_place(void) {
     return valid;
 }
 
+/* ---- damage ---- */
+
+/* One daemon's state: a slot of each kind in use, and series of each kind. */
+static struct damaged {
+    struct slots_layout layout;
+    struct ledger_policy policy;
+    struct pb_shared *shared;
+    char *slots, *tally, *ledger;
+    __u32 key, slot; /* a port that has a dynamic slot */
+} damaged;
+
+static void make_damaged(void) {
+    static const char *const group[] = {"group-rtp"};
+    struct slots_layout layout = {.dynamic = 4, .reserved = 2, .groups = 1};
+    static struct pb_counters sums[PB_FIXED_SLOTS + 7];
+    const __u32 *list;
+    __u32 listed;
+    struct ledger *ledger;
+    struct slots *slots;
+    struct tally *tally;
+
+    damaged = (struct damaged){.layout = layout, .key = PB_KEY(PB_TCP, 80)};
+    damaged.policy = (struct ledger_policy){.max_ports = 4, .groups = 1, .group = group};
+    damaged.slots = calloc(1, slots_saved_size(layout));
+    damaged.tally = calloc(1, tally_saved_size(layout));
+    damaged.ledger = calloc(1, ledger_saved_size(&damaged.policy));
+    simulation_new(&simulation, 1, 1, slots_total(layout));
+    damaged.shared = simulation.shared;
+    slots_new(&slots, damaged.shared, layout);
+    tally_new(&tally, slots);
+    ledger_new(&ledger, "test", &damaged.policy);
+    slots_group(slots, PB_KEY(PB_TCP, 443), 0);
+    slots_reserve(slots, PB_KEY(PB_UDP, 53));
+    damaged.slot = simulation_lookup(&simulation, damaged.key);
+    simulation_count(&simulation, 0, 0, damaged.slot, false, 100, 1);
+    simulation_count(&simulation, 0, 0, PB_SLOT_NONIP, false, 100, 1);
+    listed = slots_list(slots, false, &list);
+    simulation_read(&simulation, 0, list, listed, sums);
+    slots_account(slots, tally, sums, ledger_account, ledger);
+    ledger_update(ledger, 1);
+    slots_save(slots, damaged.slots);
+    tally_save(tally, damaged.tally);
+    ledger_save(ledger, damaged.ledger);
+    tally_free(tally);
+    ledger_free(ledger);
+    slots_free(slots);
+}
+
+static bool is_damaged(void) {
+    return !slots_saved_is_valid(damaged.shared, damaged.layout, damaged.slots) ||
+           !tally_saved_is_valid(damaged.layout, damaged.tally) ||
+           !ledger_saved_is_valid(&damaged.policy, damaged.ledger);
+}
+
+/* Writes a word of `size` bytes, and back. */
+static bool is_refused(void *at, __u64 value, size_t size) {
+    char before[sizeof(value)];
+    bool refused;
+
+    memcpy(before, at, size);
+    memcpy(at, &value, size);
+    refused = is_damaged();
+    memcpy(at, before, size);
+    return refused;
+}
+
+/* How many of the bytes are refused if two of their bits are flipped. */
+static unsigned count_refused(char *saved, size_t size) {
+    unsigned refused = 0;
+
+    for (size_t i = 0; i < size; i++)
+        refused += is_refused(&saved[i], (unsigned char)saved[i] ^ 0x84u, 1);
+    return refused;
+}
+
+/* What would be an index out of range, a slot with two owners, or no value of its type. */
+static void test_damage(void) {
+    struct pb_shared *shared;
+    __u32 end, reserved;
+
+    make_damaged();
+    shared = damaged.shared;
+    end = slots_total(damaged.layout);
+    reserved = shared->table[PB_KEY(PB_UDP, 53)];
+    ok(!is_damaged() && damaged.slot && reserved, "what a daemon leaves is valid");
+    ok(is_refused(damaged.slots, PB_FIXED_SLOTS, 8) && is_refused(damaged.slots, end, 8) &&
+           is_refused(damaged.slots, 1ull << 32 | (PB_FIXED_SLOTS + 4), 8),
+       "the number of slots in use is within its bounds, or all is refused");
+    ok(is_refused(&shared->table[7], end, 4), "so is an entry of the table");
+    ok(is_refused(&shared->table[7], damaged.slot, 4) &&
+           is_refused(&shared->table[7], reserved, 4) &&
+           is_refused(&shared->key_of[damaged.slot], damaged.key ^ 1, 4),
+       "a slot is in the table once, a dynamic one under the key that got it");
+    ok(is_refused(&shared->key_of[damaged.slot + 1], PB_PORT_KEYS, 4),
+       "the key that got a slot is a port's");
+    ok(is_refused(&shared->ring[2], reserved, 4) && is_refused(&shared->ring[9], 1, 4) &&
+           is_refused(&shared->ring[9], shared->ring[2], 4) &&
+           is_refused(&shared->ring[9], damaged.slot, 4),
+       "on the ring are dynamic slots, each once, and none that is in the table");
+    ok(is_refused(&shared->head, shared->tail + 2, 8) &&
+           is_refused(&shared->tail, shared->head + PB_RING + 1, 8) &&
+           !is_refused(&shared->tail, shared->head - 1, 8),
+       "the ring has a possible length");
+    ok(is_refused(damaged.tally, end + 1, 8) && is_refused(damaged.tally + 8 + 44, end, 4) &&
+           is_refused(damaged.tally + 8 + 44, 0, 4),
+       "a tally has no more slots than there are, and no others");
+    is_u64(count_refused(damaged.slots + 8, slots_saved_size(damaged.layout) - 8), 56,
+           "of five slots the key, the state and the flags");
+    is_u64(count_refused(damaged.ledger, ledger_saved_size(&damaged.policy)), 44,
+           "of a ledger the numbers of series, the bars, keys and kinds");
+    ok(!is_damaged(), "and it is valid again");
+    simulation_free(&simulation);
+    free(damaged.slots);
+    free(damaged.tally);
+    free(damaged.ledger);
+}
+
 static void test_kills(void) {
     size_t memory = slots_memory() + INTERFACES * interface_memory();
     static unsigned numbers[CPUS] = {0, 1};
@@ -585,6 +712,7 @@ static void test_kills(void) {
          world->reads);
     is_u64(failed, 0, "each process runs until it is killed, the last one to its end");
     ok(world->reads > kills, "they read between the kills");
+    is_u64(world->refused, 0, "whatever the point, what is left is valid");
     is_u64(reported.rx_packets, sent.rx_packets, "every received packet is reported once");
     is_u64(reported.rx_bytes, sent.rx_bytes, "every received byte is reported once");
     is_u64(reported.tx_packets, sent.tx_packets, "every sent packet is reported once");
@@ -607,6 +735,7 @@ int main(int argc, char **argv) {
     test_longest_ring();
     test_recycled_reserved_slot();
     test_interrupted_fold();
+    test_damage();
     test_kills();
     return tap_end();
 }
