@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where the modules say something to the operator. Implemented by whoever links
- * them: the plugin (collectd's log), the tests (captured). One call, one line;
- * control characters may be replaced.
+ * them: the plugin (collectd's log), the tests (captured). One call, one line of
+ * printable ASCII: any other byte, which the name of an interface may have, is
+ * written as \xHH, and a backslash as two. The caller does not escape.
  * Priorities are syslog's (LOG_ERR ... LOG_DEBUG), which are collectd's too.
  * Safe from any thread.
  */

@@ -54,4 +54,21 @@ settle
 is "$(values later0 udp-53)" "10100 101 0 0" "to the byte"
 is "$(series a0)" "" "and only what was named"
 stop_collectd
+
+# A name that only the kernel takes for usual: one line of printable ASCII each, and nobody else's.
+odd=$'o\e[2J\x9b"\\;,=$'
+quoted=${odd//\\/\\\\}
+write_config "Interface \"${quoted//\"/\\\"}\"" 'MinBytes 0'
+start_collectd
+ip -n "$A" link add "$odd" arp off type veth peer name odd1
+ip -n "$A" link set odd1 arp off up
+ip -n "$A" link set "$odd" up
+wait_for 60 has_logged 'o\x1b[2J\x9b"\\;,=$: counting.'
+ok $? "an interface with an odd name is counted, its name escaped in the log"
+is "$(logged 'o\x1b[2J\x9b"\\;,=$: interface not found') $(plugin_said | tr -d '\n -~' | wc -c)" "1 0" \
+    "so it is where the setting is quoted"
+in_a "$PB_TOOLS/blast" odd1 4 udp 40000 53 101 100 >/dev/null
+settle
+is "$(values "$odd" udp-53)" "10100 101 0 0" "its series has the name as it is"
+stop_collectd
 finish
