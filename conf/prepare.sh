@@ -45,7 +45,6 @@ bpftool                bpftool                  find_bpftool
 libbpf-dev             libbpf-devel             library libbpf >= $libbpf_needed
 libelf-dev             elfutils-libelf-devel    library libelf
 libmnl-dev             libmnl-devel             library libmnl
-libcollectdclient-dev  libcollectdclient-devel  library libcollectdclient
 libcap2                libcap                   loads libcap.so.2
 iproute2               iproute-tc               command tc
 END

@@ -90,7 +90,7 @@ symbol_edges() {
     for file in "${plugin[@]}"; do
         case $file in
         plugin/remove.c) ;; # a program, with a pb_log() of its own
-        plugin/top/*) [ ! -e "$PB_BUILD/tc_portbytes-top" ] || objects+=("${file%.c}.o") ;;
+        plugin/top/*) objects+=("${file%.c}.o") ;;
         *) objects+=("${file%/*}/.libs/$(basename "$file" .c).o") ;; # libtool's
         esac
     done

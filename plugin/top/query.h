@@ -6,13 +6,14 @@
 #include "options.h"
 #include "table.h"
 
+#define QUERY_MAX 100000 /* series in one query */
+
 /*
  * Replaces *table by the current rates of the selected hosts and interfaces, sorted. Connects for
- * each call, so a restart of collectd needs no care. Blocks for at most half a minute and uses
- * SIGALRM for that.
+ * each call, so a restart of collectd needs no care. Blocks for at most half a minute.
  *
- * Negative errno, with *table unchanged: -ETIMEDOUT, -EPROTO (not the protocol of unixsock),
- * -ENOMEM, or what connect(2) returns.
+ * Negative errno, with *table unchanged: -EPROTO (not the protocol of unixsock), -E2BIG (more than
+ * QUERY_MAX series are selected), -ENOMEM, or one of unixsock.h's.
  */
 int query_collectd(struct top_table *table, const struct options *options);
 

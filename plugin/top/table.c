@@ -49,6 +49,13 @@ struct top_row *top_table_add(struct top_table *table, const char *host, const c
     return row;
 }
 
+bool top_type_is_known(const char *type) {
+    for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++)
+        if (!strcmp(type, sources[i].type))
+            return true;
+    return false;
+}
+
 void top_row_set(struct top_row *row, const char *type, const char *source, double value) {
     if (!(value >= 0 && value <= RATE_MAX)) /* false for NaN, too */
         return;

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#define TOP_NAME 64 /* libcollectdclient's LCC_NAME_LEN, with the terminating NUL */
+#define TOP_NAME 128 /* collectd's DATA_MAX_NAME_LEN, with the terminating NUL */
 
 enum { TOP_RX_BYTES, TOP_RX_PACKETS, TOP_TX_BYTES, TOP_TX_PACKETS, TOP_RATES };
 
@@ -52,6 +52,9 @@ void top_table_free(struct top_table *table);
 /* Adds a row whose rates are unknown. At most `capacity` times; names are truncated to TOP_NAME. */
 struct top_row *top_table_add(struct top_table *table, const char *host, const char *interface,
                               const char *instance);
+
+/* Whether any of its data sources is a rate of the table. */
+bool top_type_is_known(const char *type);
 
 /* Sets a rate from a data source of this type. Ignores unknown sources and implausible values. */
 void top_row_set(struct top_row *row, const char *type, const char *source, double value);

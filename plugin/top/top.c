@@ -25,6 +25,18 @@ static char failure[512];          /* of the last query that failed */
 
 /* ---- data ---- */
 
+static void explain(int error) {
+    if (error == -E2BIG)
+        snprintf(failure, sizeof(failure),
+                 "%s: collectd has more than %d series; select some by --host or --interface",
+                 options.socket_path, QUERY_MAX);
+    else
+        snprintf(failure, sizeof(failure),
+                 "%s: %s; check that collectd runs with LoadPlugin unixsock, that --socket names "
+                 "its SocketFile, and that you are root or in its SocketGroup",
+                 options.socket_path, strerror(-error));
+}
+
 static void update(void) {
     struct timespec now;
     int error;
@@ -32,10 +44,7 @@ static void update(void) {
     clock_gettime(CLOCK_REALTIME, &now);
     error = query_collectd(&table, &options);
     if (error)
-        snprintf(failure, sizeof(failure),
-                 "%s: %s; check that collectd runs with LoadPlugin unixsock, that --socket names "
-                 "its SocketFile, and that you are root or in its SocketGroup",
-                 options.socket_path, strerror(-error));
+        explain(error);
     if (!terminal_is_active() && !error != !failing_since) /* on each change, not on each query */
         warnx("%s", error ? failure : "collectd is responding again");
     if (!error) {

@@ -19,7 +19,7 @@ cd "$PB_SOURCE" || exit 1
 seconds=${1:-15}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(ports config selection netlink snapshot)
+[ ${#targets[@]} -gt 0 ] || targets=(ports config selection netlink snapshot top)
 config='plugin/config.c plugin/config_ports.c plugin/config_value.c plugin/groups.c
     plugin/port_option.c plugin/selection.c -lm'
 declare -A sources=(
@@ -30,9 +30,14 @@ declare -A sources=(
         plugin/ledger_limits.c plugin/ledger_restore.c plugin/series_name.c plugin/slots.c
         plugin/slots_reserve.c plugin/slots_restore.c plugin/snapshot.c plugin/tally.c -lm
         -fno-sanitize-coverage=trace-cmp' # ten times as fast: it looks at each of 196,608 ports
+    [top]='plugin/top/query.c plugin/top/table.c plugin/top/unixsock.c plugin/array.c -lm
+        -Wl,--wrap=socket,--wrap=setsockopt,--wrap=connect,--wrap=close,--wrap=poll,--wrap=send
+        -Wl,--wrap=recv,--wrap=clock_gettime,--wrap=getservbyport'
     [netlink]='plugin/netlink.c plugin/netlink_links.c plugin/netlink_route.c
         plugin/netlink_sockets.c plugin/array.c -lmnl'
 )
+declare -A longest=([top]=6000) # a line may be longer than tc_portbytes-top's buffer
+
 work=$(mktemp -d)
 kept=${logs:-$(mktemp -d)}
 # Nothing found, nothing kept.
@@ -93,7 +98,7 @@ fuzz() {
     # -timeout: of one input. 5 minutes of grace to end: a machine that does other things too.
     timeout -k 10 $((seconds + 300)) "$work/$1" -max_total_time="$seconds" -timeout=20 \
         -seed="${PB_SEED:-1}" \
-        -max_len=1200 -print_final_stats=1 -artifact_prefix="$artifacts" \
+        -max_len="${longest[$1]:-1200}" -print_final_stats=1 -artifact_prefix="$artifacts" \
         "$work/$1.new" "tests/fuzz/corpus/$1" >"$work/$1.log" 2>&1
     echo $? >"$work/$1.status"
 }

@@ -46,7 +46,7 @@ build_rpm() {
     is "$(files | sort)" "$(expected_files | sort)" "these files are in it and no others"
     is "$(query -c)" "$example" "its configuration is known as such"
     is "$(query --requires | sed 's/(.*//;/^\(config\|ld-.*\|r.*\)$/d' | sort -u | paste -sd' ')" \
-        "/bin/sh collectd libbpf.so.1 libc.so.6 libcollectdclient.so.1 libm.so.6 libmnl.so.0" \
+        "/bin/sh collectd libbpf.so.1 libc.so.6 libm.so.6 libmnl.so.0" \
         "it requires collectd, the libraries and no more"
     is "$(query --scripts --triggers | grep -E '^[a-z]+ (scriptlet|program)|trigger')" \
         "preuninstall scriptlet (using /bin/sh):"$'\n'"postuninstall scriptlet (using /bin/sh):" "installing it runs nothing of its own"
@@ -57,7 +57,7 @@ install_rpm() {
     cp "$rpm" "$clean/root"
     # --nodeps: rpm doesn't know what apt installs.
     step "apt installs collectd, the libraries and rpm" \
-        apt "$clean" install collectd libbpf1 libcollectdclient1 libmnl0 rpm &&
+        apt "$clean" install collectd libbpf1 libmnl0 rpm &&
         step "rpm installs it" inside "$clean" rpm -i --nodeps "/root/${rpm##*/}"
 }
 

@@ -7,6 +7,9 @@ For tests/system/top.sh:
                                   /sys/class/net/a0 over the same time, within 25 %
     top.py holds EXPRESSION       exits with 0 if it is true of d, the last document on standard
                                   input; i(NAME, HOST) is one of its interfaces
+    top.py hostile SOCKET PROGRAM
+                                  runs PROGRAM on sockets that don't answer as collectd does, or
+                                  with names that somebody chose; prints the same
     top.py terminal SOCKET PROGRAM
                                   runs PROGRAM on pseudo-terminals with a simulated collectd at
                                   SOCKET; prints TAP lines without numbers
@@ -117,6 +120,8 @@ class Daemon:
             threading.Event().wait()
         if self.mode != "answer":
             return self.mode
+        if command.startswith(b"tc_portbytes-top-"):
+            return b"-1 Unknown command: " + command
         if command.startswith(b"LISTVAL"):
             return b"60 Values found\n" + b"".join(
                 b"1.000 h/tc_portbytes-eth%d/port_traffic-tcp-%d\n" % (n % 3, 443 + n)
@@ -299,7 +304,7 @@ def failures(program, daemon):
     daemon.close()
     ok(t.wait(rb"\x1b\[H\x1b\[Kno response since [^\n]*LoadPlugin unixsock.*\x1b\[H") and shown(t),
        "collectd ends: shown, and the table stays")
-    daemon.mode = b"3 Values\nnothing\n\n\n"
+    daemon.mode = b"nothing\n"
     daemon.listen()
     ok(t.wait(rb"\x1b\[H\x1b\[Kno response since [^\n]*Protocol error.*\x1b\[H") and shown(t),
        "an invalid reply: the same")
@@ -313,19 +318,138 @@ def failures(program, daemon):
     ok(t.end() == -signal.SIGTERM and t.restored(), "SIGTERM ends it while collectd hangs")
 
 
-def terminal(path, program):
+# ---- what is no answer of collectd's ----
+
+LIST = b"2000000000 Values found\n"
+SERIES = b"1.000 h/tc_portbytes-eth0/port_traffic-tcp-%d\n"
+FOUR = b"4 Values found\nrx_bytes=9e4\nrx_packets=1e2\ntx_bytes=4e4\ntx_packets=2e2\n"
+
+
+class Hostile(Daemon):
+    """Sends what the generator yields, whatever it is asked."""
+
+    def __init__(self, path, replies):
+        self.replies = replies
+        super().__init__(path)
+
+    def talk(self, connection):
+        try:
+            connection.recv(1)
+            for reply in self.replies():
+                connection.sendall(reply)
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+
+def slowly():
+    for byte in LIST + SERIES % 1 * 1000:
+        yield bytes([byte])
+        time.sleep(0.5)
+
+
+def forever(*replies):
+    def generator():
+        yield from replies[:-1]
+        while True:
+            time.sleep(0.01)
+            yield replies[-1]
+    return generator
+
+
+def many_series():
+    yield LIST
+    for n in range(0, 200000, 1000):
+        yield b"".join(SERIES % (n + k) for k in range(1000))
+
+
+# What it does, the words of the error, and the time within which it ends.
+HOSTILE = {
+    "nonsense": (lambda: iter([b"\x1b[2Jnothing\n"]), b"Protocol error", 20),
+    "an error": (lambda: iter([b"-1 no\n"]), b"Protocol error", 20),
+    "the end in the middle": (lambda: iter([LIST + (SERIES % 1)[:9]]), b"reset by peer", 20),
+    "an endless line": (forever(LIST, b"x" * 1000), b"Protocol error", 20),
+    "series without end": (many_series, b"more than 100000 series", 20),
+    "other lines without end": (forever(LIST, b"1.000 h/cpu-0/cpu-idle\n" * 500), b"timed out", 60),
+    "a byte at a time": (slowly, b"timed out", 60),
+}
+
+
+def start_query(program, path, *options):
+    """Its memory is limited to 300 MB, so that it ends otherwise if it takes more."""
+    return subprocess.Popen(["prlimit", "--as=300000000", program, "--socket", path, "--once",
+                             *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def full(path):
+    """A server that doesn't accept, and whose backlog is full."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen(0)
+    clients = [socket.socket(socket.AF_UNIX) for n in range(3)]
+    for client in clients:
+        client.setblocking(False)
+        client.connect_ex(path)
+    return server, clients
+
+
+def hostile(path, program):
     hung = Daemon(path + "-hung")
     hung.mode = "hang"
-    query = subprocess.Popen([program, "--socket", hung.path, "--once"], stderr=subprocess.PIPE)
+    held = full(path + "-full")
+    queries = {"no answer": (start_query(program, hung.path), b"timed out", 60),
+               "no accept": (start_query(program, path + "-full"), b"timed out", 60)}
+    for n, (name, (replies, words, limit)) in enumerate(HOSTILE.items()):
+        server = Hostile(f"{path}-{n}", replies)
+        queries[name] = start_query(program, server.path), words, limit
+    names(path + "-names", program)
+    began = time.monotonic()
+    for name, (query, words, limit) in sorted(queries.items(), key=lambda item: item[1][2]):
+        out, errors = query.communicate(timeout=TIMEOUT)
+        passed = (query.returncode == 1 and errors.count(b"\n") == 1 and words in errors
+                  and not out and time.monotonic() - began < limit)
+        ok(passed, f"{name}: one line that says so, within {limit} s")
+        if not passed:
+            print(f"# {query.returncode} {errors!r} {out[:99]!r}", file=sys.stderr)
+    hung.close()
+    del held
+
+
+def names(path, program):
+    """A network client chooses names, and collectd prints them as they are."""
+    class Named(Daemon):
+        def answer(self, command):
+            if command.startswith(b"LISTVAL"):
+                return (b"4 Values found\n1.000 a\nb/tc_portbytes-eth0/port_traffic-tcp-1\n"
+                        b"1.000 \n1.000 /\n1.000 h/tc_portbytes-e\x1b[2J\xc2\x9b/port_traffic-tcp-2\n"
+                        b"1.000 %s/tc_portbytes-%s/port_traffic-%s\n" % (
+                            b"h" * 127, b"i" * 112, b"t" * 127) +
+                        b"".join(SERIES % n for n in (3, 4)))
+            if command.startswith(b"GETVAL"):
+                if b"-tcp-4" in command:
+                    return b"-1 No such value\n"
+                return FOUR
+            return super().answer(command)
+
+    server = Named(path)
+    for options in (), ("--json",):
+        out, errors = start_query(program, path, *options).communicate(timeout=TIMEOUT)
+        shown = [b"tcp-%d" % n in out for n in range(1, 5)]
+        ok(not errors and shown == [False, True, True, False] and (b"t" * 127 in out) == bool(options)
+           and all(32 <= byte <= 126 or byte == 10 for byte in out)
+           and (options or max(map(len, out.split(b"\n"))) <= 80),
+           f"odd names{' in JSON' * len(options)}: all other series are shown, as printable ASCII")
+    server.close()
+
+
+def terminal(path, program):
     daemon = Daemon(path)
     command = [program, "--socket", path, "--interval"]
     screens(command + ["3600"])
     jobs(command + ["3600"])
     failures(command + ["1"], daemon)
     daemon.close()
-    errors = query.communicate(timeout=TIMEOUT)[1]
-    ok(query.returncode == 1 and b"timed out" in errors, "a query of a hanging collectd times out")
-    hung.close()
 
 
 if __name__ == "__main__":
