@@ -6,6 +6,8 @@
 # (unix:/run/rrdcached.sock), as for rrdtool itself: then it shows what is not on disk yet.
 #
 # The series "decrypted" is in no sum: its packets were on the wire once, as ESP or AH.
+#
+# Names of hosts, interfaces and series are whatever a network client of collectd's chose.
 
 set -euo pipefail
 export LC_ALL=C
@@ -27,14 +29,19 @@ carried in that time.
                        one area, and so are the ephemeral ranges and what the plugin calls other
   --packets            packets in place of bits
   --size WIDTHxHEIGHT  of the picture in pixels [960x600]
-  --out FILE.png       [ports-NAME.png]
+  --out FILE.png       [ports-NAME.png, in place of what has that name, a link included]
 
 What IPsec decrypted is a dashed line and not in the sum: as ESP or AH it is there already.
 END
 }
 
+# plain TEXT: without control characters, for a terminal and for a picture
+plain() { printf '%s' "${1//[^[:print:]]/?}"; }
+
+warn() { printf 'graph.sh: %s\n' "$(plain "$*")" >&2; }
+
 die() {
-    printf 'graph.sh: %s\n' "$*" >&2
+    warn "$@"
     exit 1
 }
 
@@ -69,37 +76,64 @@ parse() {
 
 # ---- the files ----
 
-# only WHAT NAME...: the one name there is
+# only VARIABLE NAME...: sets it to the one name there is; the same ones follow each other
 only() {
-    local names
+    local names=() name
 
-    mapfile -t names < <(printf '%s\n' "${@:2}" | sort -u)
-    [ "${#names[@]}" -eq 1 ] || die "--$1 must say which: ${names[*]}."
-    echo "${names[0]}"
+    for name in "${@:2}"; do
+        [ "${#names[@]}" -gt 0 ] && [ "$name" = "${names[-1]}" ] || names+=("$name")
+    done
+    # As a shell takes it.
+    [ "${#names[@]}" -eq 1 ] || die "--$1 must say which:$(printf ' %q' "${names[@]}")."
+    printf -v "$1" %s "${names[0]}"
+}
+
+# instance_of PATH: sets instance. False: it is none that the plugin makes, see series_name.h.
+instance_of() {
+    local transport='(tcp|udp|sctp)-([0-9]{1,5}|other|ephemeral)'
+
+    instance=${1##*/} instance=${instance%.rrd}
+    instance=${instance#port_traffic-} instance=${instance#"$standard"-}
+    [[ $instance =~ ^($transport|ip-[a-z0-9-]+|nonip|decrypted|group-[A-Za-z0-9._-]{1,32})$ ]]
 }
 
 # Sets host, interface and files.
 find_files() {
-    local names=("$dir"/*/tc_portbytes-*) where
+    local names=("$dir"/*/tc_portbytes-*) where file instance others=0
 
     [ "${#names[@]}" -gt 0 ] || die "$dir holds no files of tc_portbytes."
     names=("${names[@]%/*}")
-    [ -n "$host" ] || host=$(only host "${names[@]##*/}")
+    [ -n "$host" ] || only host "${names[@]##*/}"
     names=("$dir/$host"/tc_portbytes-*)
     [ "${#names[@]}" -gt 0 ] || die "$dir holds no files of tc_portbytes for host $host."
-    [ -n "$interface" ] || interface=$(only interface "${names[@]##*/tc_portbytes-}")
+    [ -n "$interface" ] || only interface "${names[@]##*/tc_portbytes-}"
     where=$dir/$host/tc_portbytes-$interface
-    files=("$where"/port_traffic-*.rrd "$where/$standard"-*.rrd)
+    files=()
+    for file in "$where"/port_traffic-*.rrd "$where/$standard"-*.rrd; do
+        if instance_of "$file"; then files+=("$file"); else others=$((others + 1)); fi
+    done
     [ "${#files[@]}" -gt 0 ] || die "$where holds no files of ports."
-    [ -n "$out" ] || out=ports-$interface.png
+    [ "$others" -eq 0 ] ||
+        warn "left out $others files in $where: they have no names of the plugin's series."
+    case $out in
+    '') picture=$work/picture.png out=ports-${interface//[^A-Za-z0-9._@+=,~-]/_}.png ;;
+    -*) picture=./$out ;;
+    *) picture=$out ;;
+    esac
 }
 
-# Of one file: i0 and o0, in and out, bytes or packets a second. StandardTypes has other names.
+# Of one file: i0 and o0, in and out, bytes or packets a second. StandardTypes has other names. A
+# backslash in front of a colon, and no other, is not part of the path.
 define() {
     local path=${files[$1]//:/\\:} suffix=_$traffic
 
     [[ ${files[$1]##*/} == port_traffic-* ]] || suffix=
-    printf '%s\n' "DEF:i$1=$path:rx$suffix:AVERAGE" "DEF:o$1=$path:tx$suffix:AVERAGE"
+    definitions+=("DEF:i$1=$path:rx$suffix:AVERAGE" "DEF:o$1=$path:tx$suffix:AVERAGE")
+}
+
+# Sets the variable to a number that rrdtool printed, or 0: what is not known carried nothing.
+number() {
+    if [[ $2 =~ ^-?[0-9]{1,18}$ ]]; then printf -v "$1" %s "$2"; else printf -v "$1" 0; fi
 }
 
 # Sets definitions, and received and sent of every instance, with the numbers of its files in
@@ -110,16 +144,16 @@ measure() {
 
     definitions=()
     for k in "${!files[@]}"; do
-        mapfile -t -O "${#definitions[@]}" definitions < <(define "$k")
+        define "$k"
         prints+=("VDEF:I$k=i$k,TOTAL" "VDEF:O$k=o$k,TOTAL" "PRINT:I$k:%.0lf" "PRINT:O$k:%.0lf")
     done
     printed=$(run_rrdtool graph /dev/null --step 1 "${definitions[@]}" "${prints[@]}")
-    # Its first line is the size of no picture; what is not known carried nothing.
-    mapfile -t printed < <(sed '1d; s/.*nan.*/0/' <<<"$printed")
+    # Its first line is the size of no picture.
+    mapfile -t printed < <(sed 1d <<<"$printed")
     for k in "${!files[@]}"; do
-        instance=${files[k]##*/} in=${printed[2 * k]} out=${printed[2 * k + 1]}
-        instance=${instance%.rrd} instance=${instance#port_traffic-}
-        instance=${instance#"$standard"-}
+        instance_of "${files[k]}"
+        number in "${printed[2 * k]}"
+        number out "${printed[2 * k + 1]}"
         members[$instance]+=" $k"
         received[$instance]=$((${received[$instance]:-0} + in))
         sent[$instance]=$((${sent[$instance]:-0} + out))
@@ -269,7 +303,7 @@ draw() {
     upwards+=("LINE1:in#000000:$(pad sum)")
     legend in out "${received[all]}" "${sent[all]}"
     [ -z "${members[decrypted]:-}" ] || decrypted_row
-    run_rrdtool graph "$out" --title "$host, $interface: $unit by port" \
+    run_rrdtool graph "$picture" --title "$(plain "$host, $interface"): $unit by port" \
         --vertical-label "out      $unit      in" --imgformat PNG --full-size-mode \
         --width "$width" --height "$height" --border 0 --slope-mode --disable-rrdtool-tag \
         --color BACK#FFFFFF --color ARROW#FFFFFF --color FRAME#FFFFFF --color GRID#00000018 \
@@ -278,6 +312,9 @@ draw() {
         --font AXIS:8:'DejaVu Sans' --font UNIT:9:'DejaVu Sans' \
         "${definitions[@]}" "${upwards[@]}" "${downwards[@]}" LINE1:down#000000 \
         HRULE:0#000000 >/dev/null
+    # A link that somebody else made in the working directory is not followed.
+    [ "$picture" != "$work/picture.png" ] || mv -fT -- "$picture" "$out" 2>"$complaint" ||
+        die "$(head -n 1 "$complaint")"
 }
 
 print_totals() {
@@ -286,7 +323,7 @@ print_totals() {
     for instance in "${names[@]}"; do
         [ "${#instance}" -le "$columns" ] || columns=${#instance}
     done
-    printf '%s %20s %20s\n' "$(pad "$interface")" "$traffic in" "$traffic out"
+    printf '%s %20s %20s\n' "$(pad "$(plain "$interface")")" "$traffic in" "$traffic out"
     for instance in "${names[@]}"; do
         printf '%s %20s %20s\n' "$(pad "$instance")" "${received[$instance]}" "${sent[$instance]}"
     done
@@ -297,9 +334,10 @@ main() {
 
     parse "$@"
     command -v rrdtool >/dev/null || die "rrdtool is missing: apt install rrdtool."
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    complaint=$work/complaint
     find_files
-    complaint=$(mktemp)
-    trap 'rm -f "$complaint"' EXIT
     measure
     choose
     choose_colours

@@ -153,6 +153,33 @@ is "$(grep -E '^(AREA|LINE).*(group|decrypted)' "$work/arguments" | cut -d: -f3 
 decrypted, not in sum" "graph.sh: the legend has the whole name of a group, and says of decrypted"
 is "$(grep -cE '^LINE.*:dashes' "$work/arguments") $(wc -L <"$work/out")" "2 80" \
     "graph.sh: decrypted is a line, in and out; the columns of the totals are as wide as the names"
+
+# Names that a network client may have sent to collectd; and a link where the picture goes.
+odd_host=$'h\n\e[2J\x9b:\\:"\'$(touch run)`touch run`=%s'
+odd_interface=$'-e\e[2J\n:*`touch run`'
+odd=$work/odd/$odd_host/tc_portbytes-$odd_interface
+mkdir -p "$odd" "$work/here"
+cp "$work/rrd/host/tc_portbytes-a0"/port_traffic-* "$odd"
+for name in all rest @ '*' $'tcp-1\ntcp-2' $'\e[2J' 'x[$(touch run)]' 'x]' -; do
+    cp "$work/rrd/host/tc_portbytes-a0/port_traffic-tcp-443.rrd" "$odd/port_traffic-$name.rrd"
+done
+echo untouched >"$work/canary"
+ln -s ../canary "$work/here/ports--e__2J____touch_run_.png"
+(cd "$work/here" && graph --dir "$work/odd" --top 2) >"$work/out"
+is "$(sed '1,2d; s/  */ /g' "$work/out")" "tcp-8443 1052201 0
+tcp-443 120180 906093
+rest 166793 453300
+ephemeral 0 24560
+all 1339174 1383953" "graph.sh: odd names, the right totals without the series that are not the plugin's"
+is "$(head -n 1 "$work/out" | grep -c '^graph.sh: left out 9 files in ') $(tr -d '\n -~' <"$work/out" |
+    wc -c)" "1 0" "graph.sh: odd names: the others are said to be left out; all is printable ASCII"
+is "$(cd "$work/here" && echo ./* && size_of ./ports*) $(cat "$work/canary")" \
+    "./ports--e__2J____touch_run_.png
+960x600 untouched" "graph.sh: odd names: there is the picture in place of the link, nothing else"
+cp -r "$work/odd/$odd_host" "$work/odd/host"
+graph_refuses "--host must say which: \$'h\\n\\E[2J\\233:" "one of several odd hosts, not named," \
+    --dir "$work/odd"
+
 find "$work/more" -name 'port_traffic-*' ! -name '*-decrypted.rrd' -delete
 graph_refuses "decrypted" "an interface with nothing else" --dir "$work/more"
 [ ! -e "$work/none.png" ]
