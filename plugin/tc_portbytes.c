@@ -12,7 +12,11 @@
 #include <collectd/core/daemon/plugin.h>
 #include <collectd/core/utils/common/common.h>
 
+#include <errno.h>
+#include <string.h>
+
 #include "config.h"
+#include "log.h"
 #include "monitor.h"
 
 /* Part of the names of the series, on which dashboards and databases depend. */
@@ -21,6 +25,67 @@
 
 static struct settings settings;
 static struct monitor *monitor;
+
+/* ---- data sets ---- */
+
+struct type {
+    const char *name;
+    size_t number;
+    const char *sources[4];
+};
+
+static const struct type port_traffic = {
+    TYPE, 4, {"rx_bytes", "rx_packets", "tx_bytes", "tx_packets"}};
+/* In types.db(5). */
+static const struct type if_octets = {"if_octets", 2, {"rx", "tx"}};
+static const struct type if_packets = {"if_packets", 2, {"rx", "tx"}};
+
+/* In module_register, while collectd has one thread: its table of data sets has no lock. */
+static void register_data_set(void) {
+    data_source_t sources[STATIC_ARRAY_SIZE(port_traffic.sources)];
+    data_set_t set = {TYPE, port_traffic.number, sources};
+
+    for (size_t i = 0; i < port_traffic.number; i++) {
+        sources[i] = (data_source_t){.type = DS_TYPE_DERIVE, .min = 0, .max = NAN};
+        sstrncpy(sources[i].name, port_traffic.sources[i], sizeof(sources[i].name));
+    }
+    plugin_register_data_set(&set); /* copies the set */
+}
+
+/*
+ * The last definition that collectd reads is the one that it has, and a TypesDB line below
+ * LoadPlugin comes later than register_data_set. With other sources collectd would refuse each
+ * value list with a line of its own in the log.
+ */
+static bool is_usable(const struct type *type) {
+    const data_set_t *set = plugin_get_ds(type->name);
+
+    if (!set || set->ds_num != type->number)
+        return false;
+    for (size_t i = 0; i < type->number; i++)
+        if (strcmp(set->ds[i].name, type->sources[i]) != 0 ||
+            (set->ds[i].type != DS_TYPE_DERIVE && set->ds[i].type != DS_TYPE_COUNTER))
+            return false;
+    return true;
+}
+
+static bool has_types(void) {
+    if (settings.standard_types) {
+        if (is_usable(&if_octets) && is_usable(&if_packets))
+            return true;
+        pb_log(LOG_ERR, "nothing is counted: StandardTypes needs if_octets and if_packets as in "
+                        "collectd's types.db; add a TypesDB line with that file.");
+        return false;
+    }
+    if (is_usable(&port_traffic))
+        return true;
+    pb_log(LOG_ERR,
+           "nothing is counted: a file that TypesDB names has another " TYPE "; remove that, or "
+           "make it as in tc_portbytes.db, or set StandardTypes true.");
+    return false;
+}
+
+/* ---- callbacks ---- */
 
 static void dispatch_as(value_list_t *list, const char *type, value_t *values, size_t number) {
     sstrncpy(list->type, type, sizeof(list->type));
@@ -56,6 +121,8 @@ static int on_config(oconfig_item_t *block) {
 
 /* If init fails, collectd unregisters the read callback of the same name. */
 static int on_init(void) {
+    if (!has_types())
+        return -EINVAL;
     return monitor_start(&monitor, &settings, plugin_thread_create);
 }
 
@@ -73,19 +140,6 @@ static int on_shutdown(void) {
     monitor = NULL;
     config_free(&settings);
     return 0;
-}
-
-/* In module_register, while collectd has one thread: its table of data sets has no lock. */
-static void register_data_set(void) {
-    data_source_t sources[] = {
-        {"rx_bytes", DS_TYPE_DERIVE, 0, NAN},
-        {"rx_packets", DS_TYPE_DERIVE, 0, NAN},
-        {"tx_bytes", DS_TYPE_DERIVE, 0, NAN},
-        {"tx_packets", DS_TYPE_DERIVE, 0, NAN},
-    };
-    data_set_t set = {TYPE, STATIC_ARRAY_SIZE(sources), sources};
-
-    plugin_register_data_set(&set); /* copies the set */
 }
 
 void module_register(void) {

@@ -39,6 +39,36 @@ else
     skip "no setpriv here" "without privileges"
 fi
 
+# Types that others define: the last definition is collectd's.
+cat >"$work/types.db" <<END
+port_traffic bytes:GAUGE:0:U, packets:GAUGE:0:U
+END
+defines="a file that TypesDB names has another port_traffic; remove that"
+write_config
+echo "TypesDB \"$work/types.db\"" >>"$work/conf"
+start_collectd
+is "$(logged "$defines") $(logged "tc_portbytes plugin: ") $(in_a "$PB_TOOLS/hooks")" "1 1 " \
+    "another port_traffic below LoadPlugin: it is said in one line, and nothing is attached"
+stop_collectd
+extra_config="TypesDB \"$work/types.db\""
+write_config 'MinBytes 0'
+start_collectd
+ok $? "above it, the plugin's own one takes its place"
+in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 101 100 >/dev/null
+settle
+is "$(logged "$defines") $(values a0 udp-53)" "0 10100 101 0 0" "and it counts"
+stop_collectd
+rm -rf "$work/csv"
+extra_config=
+write_config 'StandardTypes true'
+grep -v TypesDB "$work/conf" >"$work/conf-2"
+grep -v '^if_octets' "$PB_TYPESDB" >"$work/types.db"
+{ echo "TypesDB \"$work/types.db\"" && cat "$work/conf-2"; } >"$work/conf"
+rm "$work/log"
+in_a timeout 180 "$PB_COLLECTD" -T -C "$work/conf" >"$work/stdout" 2>&1
+is "$(logged "StandardTypes needs if_octets and if_packets as in collectd's types.db")" 1 \
+    "StandardTypes true without if_octets: it is said"
+
 # A name that is not there yet.
 write_config 'Interface "later0"' 'MinBytes 0'
 start_collectd
