@@ -24,9 +24,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MOST 4096
+#define CLOSING_MOST 4096
+#define FILES_LEAST  4096
 
-static int closing[MOST];
+static int closing[CLOSING_MOST];
 static unsigned closing_number;
 
 union address {
@@ -103,7 +104,7 @@ static int open_all(const char *text) {
             perror(NULL);
             return 2;
         }
-        if (closes && closing_number < MOST)
+        if (closes && closing_number < CLOSING_MOST)
             closing[closing_number++] = fd;
     }
     return 0;
@@ -119,7 +120,7 @@ static void tell(const char *path, const char *what) {
 }
 
 int main(int argc, char **argv) {
-    struct rlimit files = {MOST, MOST};
+    struct rlimit files = {0};
     int signal_number = 0;
     sigset_t signals;
 
@@ -127,6 +128,10 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: listen FILE SOCKET...\n");
         return 2;
     }
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_max < FILES_LEAST) /* root may raise it */
+        files.rlim_max = FILES_LEAST;
+    files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
