@@ -30,6 +30,7 @@ int slots_create(struct slots **out, struct pb_shared *shared, struct slots_layo
     slots->reserved_end = slots->dynamic_end + layout.reserved;
     slots->end = end;
     slots->free = layout.reserved;
+    slots->free_from = slots->dynamic_end;
     for (__u32 s = PB_FIXED_SLOTS; s < slots->reserved_end; s++) {
         slots->slot[s].key = NO_KEY;
         slots->slot[s].state = s < slots->dynamic_end ? LIVE : FREE;
@@ -177,6 +178,8 @@ void slots_recycle(struct slots *slots) {
         if (s >= slots->dynamic_end) {
             slot->state = FREE;
             slots->free++;
+            if (slots->free_from > s)
+                slots->free_from = s;
         } else if (load_acquire(cell) != 0) {
             continue; /* not popped yet: the next read tries again */
         } else {

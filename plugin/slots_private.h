@@ -59,6 +59,7 @@ struct slots {
     struct rank *ranks; /* work space with room for the dynamic slots */
     struct port_set folded;
     __u32 free;              /* how many slots are FREE */
+    __u32 free_from;         /* none before this one is: there may be 32,768 to be given at once */
     __u32 claims;            /* how many keys are in `claiming` */
     __u32 waited;            /* how many ports were `waiting` in the last read */
     __u32 turn;              /* whose it is to lose its slot to them, modulo those in use */

@@ -4,10 +4,11 @@
 
 /* Points the port's entry at the first FREE slot; there is one. */
 static struct slot *take_free(struct slots *slots, __u32 key) {
-    __u32 s = slots->dynamic_end;
+    __u32 s = slots->free_from;
 
     while (slots->slot[s].state != FREE)
         s++;
+    slots->free_from = s + 1;
     slots->slot[s].state = RESERVED;
     slots->slot[s].key = key;
     slots->slot[s].fresh = true;
