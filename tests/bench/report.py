@@ -34,6 +34,7 @@ TITLES = OrderedDict([
     ("rss", "5b. collectd's own memory, RssAnon [KiB]"),
     ("dispatch", "6. In collectd, a read each second [ms]"),
     ("interfaces", "7. Interfaces, veth ends; a read each second; at rest, a read has one series of each"),
+    ("load", "8. A local user's load, a read each second; two interfaces"),
     ("counted", "Counted, of what was sent [%]"),
 ])
 

@@ -12,6 +12,8 @@
 #   dispatch  the plugin in collectd, by number of series: read callback, CPU, memory
 #   interfaces  1 to 1,000 veth ends: start, stop, read, memory, descriptors, links that come and
 #             go; against the revision that had a classifier for each
+#   load      what a local user can do to a read: 100,000 sockets, 30,000 that listen, 50 links a
+#             second, a flood of fragments, a scan
 #
 # Writes DIR/report.txt, which it shows, DIR/report.json, and DIR/samples.tsv, each single
 # measurement. --quick: fewer rounds, no guests. --dir: where to build and to keep the results;
@@ -32,7 +34,7 @@ bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$bench/../.." && pwd)
 # shellcheck source=conf/directory.sh
 . "$top/conf/directory.sh"
-all="packet live read memory dispatch interfaces feel guests"
+all="packet live read memory dispatch interfaces load feel guests"
 quick=false
 sections=()
 dir=
@@ -372,6 +374,11 @@ resident() {
 
 # shellcheck source=tests/bench/interfaces.sh
 . "$bench/interfaces.sh"
+
+# ---- 8: a local user's load ----
+
+# shellcheck source=tests/bench/load.sh
+. "$bench/load.sh"
 
 # ---- 3: what the user feels ----
 

@@ -2,11 +2,12 @@
 /*
  * Sends a known number of known frames out of an interface, by AF_PACKET:
  *
- *     blast INTERFACE 4|6 tcp|udp SOURCE DESTINATION COUNT SIZE [CPU]
+ *     blast INTERFACE 4|6 tcp|udp|fragment SOURCE DESTINATION COUNT SIZE [CPU]
  *
  * SOURCE and DESTINATION are ports, or FIRST-LAST: each frame takes the next one,
  * so COUNT a multiple of the range gives every port the same share. SIZE is the
- * frame's, link header included (60 to 65535; the interface's MTU is the limit).
+ * frame's, link header included (60 to 65535; the interface's MTU is the limit). "fragment", IPv4
+ * only: the first fragments of UDP datagrams, none of which ever becomes complete.
  * Prints how many frames were sent; they pass the egress hook of the interface and
  * the ingress hook of its peer.
  */
@@ -84,6 +85,15 @@ static size_t build(unsigned char *frame, size_t size, int family, int transport
     return l4;
 }
 
+/* The first fragment of the datagram of this number: RFC 791, section 3.1. */
+static void fragment(unsigned char *frame, unsigned long number) {
+    struct iphdr *ip = (void *)(frame + sizeof(struct ether_header));
+
+    ip->frag_off = htons(IP_MF);
+    ip->id = htons(number);
+    ip->saddr = htonl(0x0a630000 | (number >> 16 & 0xffff));
+}
+
 int main(int argc, char **argv) {
     static unsigned char frames[BATCH][65536];
     struct mmsghdr messages[BATCH] = {0};
@@ -92,16 +102,18 @@ int main(int argc, char **argv) {
     struct range source, destination;
     unsigned long count, sent = 0;
     size_t size, ports = 0;
-    int fd;
+    int fd, fragments;
 
     if (argc < 8) {
-        fprintf(stderr, "usage: blast INTERFACE 4|6 tcp|udp SOURCE DESTINATION COUNT SIZE [CPU]\n");
+        fprintf(stderr, "usage: blast INTERFACE 4|6 tcp|udp|fragment SOURCE DESTINATION COUNT SIZE "
+                        "[CPU]\n");
         return 2;
     }
     source = range_of(argv[4]);
     destination = range_of(argv[5]);
     count = strtoul(argv[6], NULL, 10);
     size = strtoul(argv[7], NULL, 10);
+    fragments = !strcmp(argv[3], "fragment");
     if (size < 60 || size > sizeof(frames[0]))
         return 2;
     if (argc > 8) {
@@ -132,6 +144,8 @@ int main(int argc, char **argv) {
 
             port[0] = next_of(&source);
             port[1] = next_of(&destination);
+            if (fragments)
+                fragment(frames[i], sent + i);
         }
         while (done < number) {
             int result = sendmmsg(fd, messages + done, number - done, 0);
