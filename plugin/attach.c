@@ -8,7 +8,7 @@
 
 #include "clsact.h"
 #include "libbpf_log.h"
-#include "log.h"
+#include "log_event.h"
 #include "tcx.h"
 
 static bool is_wanted(const struct attachment *attachment) {
@@ -16,11 +16,11 @@ static bool is_wanted(const struct attachment *attachment) {
 }
 
 static void report_blocked(const struct attach *attach, const struct attachment *attachment) {
-    pb_log(LOG_WARNING,
-           "%s: %s is not counted: the interface has a qdisc of kind ingress, whose filters all "
-           "run in ingress; remove it with tc qdisc del dev %s ingress, or use Linux 6.6 or later, "
-           "where no qdisc is needed.",
-           attach->name, direction_names[attachment->direction], attach->name);
+    pb_log_event(LOG_WARNING,
+                 "%s: %s is not counted: the interface has a qdisc of kind ingress, whose filters "
+                 "all run in ingress; remove it with tc qdisc del dev %s ingress, or use Linux 6.6 "
+                 "or later, where no qdisc is needed.",
+                 attach->name, direction_names[attachment->direction], attach->name);
 }
 
 /* Attaches, or reports that it is impossible now. */
@@ -117,8 +117,9 @@ static int unblock(struct attach *attach, struct attachment *attachment) {
     if (error)
         return error == -ENODEV ? error : -ENOENT;
     if (attachment->attached)
-        pb_log(LOG_NOTICE, "%s: the qdisc of kind ingress was removed; counting %s from now on.",
-               attach->name, direction_names[attachment->direction]);
+        pb_log_event(LOG_NOTICE,
+                     "%s: the qdisc of kind ingress was removed; counting %s from now on.",
+                     attach->name, direction_names[attachment->direction]);
     return 0;
 }
 
@@ -131,10 +132,10 @@ static int check_direction(struct attach *attach, struct attachment *attachment)
     if (attachment->attached)
         error = attach->ops->check(attach, attachment, &preempted);
     if (preempted && !attachment->preempted)
-        pb_log(LOG_WARNING,
-               "%s: another program now runs before ours on %s; packets it consumes are not "
-               "counted.",
-               attach->name, direction_names[attachment->direction]);
+        pb_log_event(LOG_WARNING,
+                     "%s: another program now runs before ours on %s; packets it consumes are not "
+                     "counted.",
+                     attach->name, direction_names[attachment->direction]);
     attachment->preempted = preempted;
     if (error == -ENOENT && attachment->attached) {
         attachment->attached = false;

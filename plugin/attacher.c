@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "libbpf_log.h"
 #include "log.h"
+#include "log_event.h"
 #include "pins.h"
 
 /* Interfaces that are prepared together: one grace period for all, a descriptor for each. */
@@ -205,7 +206,7 @@ static void attach_arrival(struct attacher *attacher, struct arrival *arrival) {
     pthread_mutex_unlock(attacher->lock);
     arrival->attached = true;
     if (counting)
-        pb_log(LOG_INFO, "%s: counting.", arrival->link->name);
+        pb_log_event(LOG_INFO, "%s: counting.", arrival->link->name);
 }
 
 /*

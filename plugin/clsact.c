@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "alive.h"
-#include "log.h"
+#include "log_event.h"
 #include "netlink.h"
 
 /*
@@ -141,10 +141,10 @@ static int clsact_attach(struct attach *attach, struct attachment *attachment) {
         options.priority = behind.priority;
         attachment->preempted = !error;
         if (!error)
-            pb_log(LOG_WARNING,
-                   "%s: a filter of another kind has the first priority on %s; packets it "
-                   "consumes are not counted.",
-                   attach->name, direction_names[attachment->direction]);
+            pb_log_event(LOG_WARNING,
+                         "%s: a filter of another kind has the first priority on %s; packets it "
+                         "consumes are not counted.",
+                         attach->name, direction_names[attachment->direction]);
     }
     if (error)
         return error;

@@ -8,7 +8,7 @@
 
 #include "clock.h"
 #include "libbpf_log.h"
-#include "log.h"
+#include "log_event.h"
 #include "pins.h"
 #include "snapshot.h"
 
@@ -293,8 +293,7 @@ void interface_end_attempt(struct interface *interface, const struct netlink_lin
         interface->retry_at = monotonic() + RETRY_INTERVAL;
         report = report && log_limit_pass(&interface->failure, monotonic());
     }
-    if (report)
-        pb_log(LOG_ERR, "%s: %s", link->name, reason);
+    report = report && pb_log_event(LOG_ERR, "%s: %s", link->name, reason);
     log_capture_end(link->name, report ? LOG_NOTICE : -1);
 }
 
@@ -312,10 +311,10 @@ bool interface_check(struct interface *interface, bool restore) {
     error = attach_restore(instance->attach, reason);
     interface_end_attempt(interface, &link, error, reason);
     if (!error)
-        pb_log(LOG_WARNING,
-               "%s: classifier was removed externally; reattached, traffic in between was not "
-               "counted.",
-               interface->name);
+        pb_log_event(LOG_WARNING,
+                     "%s: classifier was removed externally; reattached, traffic in between was "
+                     "not counted.",
+                     interface->name);
     return true;
 }
 

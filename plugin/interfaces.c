@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "libbpf_log.h"
 #include "log.h"
+#include "log_event.h"
 #include "pins.h"
 #include "snapshot.h"
 
@@ -288,7 +289,7 @@ void interfaces_end(struct interfaces *interfaces, bool gone) {
         if (!i->instance || !i->removed_at)
             continue;
         if (gone && i->instance->counting)
-            pb_log(
+            pb_log_event(
                 LOG_INFO,
                 "%s: stopped counting (interface removed, of another type, or no longer selected).",
                 i->name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How many ports become series. */
 #include "ledger_private.h"
-#include "log.h"
+#include "log_event.h"
 
 static const char *const kinds[] = {[DYNAMIC] = "busy", [LISTENING] = "listening"};
 
@@ -35,11 +35,12 @@ static void log_raised(struct ledger *ledger, enum kind kind) {
         (limit->logged_at && now < limit->logged_at + BAR_HALF_LIFE))
         return;
     limit->logged_at = now;
-    pb_log(LOG_NOTICE,
-           "%s: %.0f %s ports have become series lately; the next one needs %llu bytes, and with "
-           "each further eighth of MaxPorts (%u) twice as many. If these ports matter, select them "
-           "with Port or raise MaxPorts; else raise MinBytes.",
-           ledger->interface, limit->bar.begun, kinds[kind], bytes, ledger->policy.max_ports);
+    pb_log_event(
+        LOG_NOTICE,
+        "%s: %.0f %s ports have become series lately; the next one needs %llu bytes, and with "
+        "each further eighth of MaxPorts (%u) twice as many. If these ports matter, select them "
+        "with Port or raise MaxPorts; else raise MinBytes.",
+        ledger->interface, limit->bar.begun, kinds[kind], bytes, ledger->policy.max_ports);
 }
 
 void ledger_begun(struct ledger *ledger, enum kind kind) {
@@ -48,8 +49,9 @@ void ledger_begun(struct ledger *ledger, enum kind kind) {
     limit->bar.begun++;
     log_raised(ledger, kind);
     if (++limit->names == names_max(ledger))
-        pb_log(LOG_WARNING,
-               "%s: %u %s ports have become series, which is %u times MaxPorts: no other one will. "
-               "Select the ports that matter with Port, or raise MinBytes or MaxPorts.",
-               ledger->interface, limit->names, kinds[kind], LEDGER_NAMES_MAX);
+        pb_log_event(
+            LOG_WARNING,
+            "%s: %u %s ports have become series, which is %u times MaxPorts: no other one will. "
+            "Select the ports that matter with Port, or raise MinBytes or MaxPorts.",
+            ledger->interface, limit->names, kinds[kind], LEDGER_NAMES_MAX);
 }

@@ -792,6 +792,39 @@ static void test_names(void) {
     end(&simulated);
 }
 
+/* Interfaces that come and go for ever: the log has a limit. */
+static void test_log_of_new_names(void) {
+    struct simulated simulated;
+    struct progress progress = {0};
+    unsigned number;
+
+    begin(&simulated, 1);
+    uptime += 86400;
+    for (unsigned n = 0; n < 4001; n++) {
+        links_number = 1 + n % 2;
+        look(&simulated);
+    }
+    number = captured.number;
+    ok(number > 1000 && number < LOG_BUDGET + 20, "4,000 come and go: %u lines", number);
+    links_number = 2;
+    attach_error = -EOPNOTSUPP;
+    capture_clear();
+    for (unsigned n = 0; n < 1000; n++) {
+        renamed = 10 + 10 * n;
+        reconcile(&simulated.attacher, &progress);
+    }
+    ok(captured.number < 20, "1,000 others can't be attached: %u more", captured.number);
+    uptime += 86400;
+    capture_clear();
+    for (unsigned n = 0; n < 1000; n++) {
+        renamed = 15 + 10 * n;
+        reconcile(&simulated.attacher, &progress);
+    }
+    is_u64(captured.number, 1000, "a day later all are logged again");
+    attach_error = 0;
+    end(&simulated);
+}
+
 /* That one can't be attached is remembered as long as it is there, and no longer. */
 static void test_names_that_fail(void) {
     struct simulated simulated;
@@ -829,5 +862,6 @@ int main(void) {
     test_default_route();
     test_names();
     test_names_that_fail();
+    test_log_of_new_names();
     return tap_end();
 }

@@ -393,6 +393,23 @@ static void test_log_limit(void) {
     ok(log_limit_pass(&limit, 1), "after a reset at once");
 }
 
+static void test_log_budget(void) {
+    struct log_budget budget = {0};
+    const __u64 day = 86400 * SECOND;
+    unsigned number = 0;
+
+    while (log_budget_pass(&budget, day) && number < 10000)
+        number++;
+    is_u64(number, LOG_BUDGET, "so many pass at once");
+    ok(!log_budget_pass(&budget, day + LOG_BUDGET_REFILL - 1), "then none");
+    ok(log_budget_pass(&budget, day + LOG_BUDGET_REFILL), "one after a while");
+    ok(!log_budget_pass(&budget, day + LOG_BUDGET_REFILL), "only one");
+    for (number = 0; log_budget_pass(&budget, 2 * day) && number < 10000;)
+        number++;
+    is_u64(number, LOG_BUDGET, "a day later as many as at first");
+    ok(log_budget_pass(&budget, 1), "a clock that went back: none is owed");
+}
+
 int main(void) {
     test_wanted();
     test_l2();
@@ -406,5 +423,6 @@ int main(void) {
     test_fingerprint();
     test_fingerprint_interface();
     test_log_limit();
+    test_log_budget();
     return tap_end();
 }
