@@ -329,7 +329,8 @@ struct reporter {
 static void report_series(void *context, const char *instance, const struct pb_counters *total) {
     const struct reporter *reporter = context;
 
-    reporter->report(reporter->context, reporter->interface, instance, total);
+    if (reporter->report)
+        reporter->report(reporter->context, reporter->interface, instance, total);
 }
 
 void interface_report(struct interface *interface, interface_report_fn *report, void *context) {

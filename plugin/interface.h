@@ -85,6 +85,7 @@ struct interface {
     unsigned final_reports;            /* reads that still report its series after it was removed */
     __u64 removed_at;                  /* monotonic ns; 0: not removed */
     const struct listeners *listeners; /* those of all interfaces; NULL: never counted */
+    bool admitted;                     /* its series are reported */
     bool loopback;            /* listeners on loopback addresses can be reached through it */
     __u64 retry_at;           /* monotonic ns: no attempt to attach to failed_index before then */
     struct log_limit failure; /* to attach, of the index and with the error that follow */
@@ -153,7 +154,7 @@ void interface_read(struct interface *interface, const struct interface_env *env
 
 /*
  * Reports every series once; after the interface was removed for final_reports more reads. Totals
- * are since the daemon began, in bytes and packets.
+ * are since the daemon began, in bytes and packets. report: NULL if nobody is to know.
  */
 typedef void interface_report_fn(void *context, const char *interface, const char *instance,
                                  const struct pb_counters *total);

@@ -167,64 +167,6 @@ void interfaces_free(struct interfaces *interfaces, bool keep) {
     free(interfaces->env.sums);
 }
 
-/* ---- interface names ---- */
-
-struct interface *interfaces_find(const struct interfaces *interfaces, const char *name) {
-    for (struct interface *i = interfaces->first; i; i = i->next)
-        if (!strcmp(i->name, name))
-            return i;
-    return NULL;
-}
-
-struct interface *interfaces_find_or_create(struct interfaces *interfaces, const char *name) {
-    struct interface *interface = interfaces_find(interfaces, name);
-
-    if (interface)
-        return interface;
-    interface = interface_new(name, interfaces->env.settings);
-    if (interface) {
-        interface->next = interfaces->first;
-        interfaces->first = interface;
-    }
-    return interface;
-}
-
-unsigned interfaces_number(const struct interfaces *interfaces) {
-    unsigned number = 0;
-
-    for (const struct interface *i = interfaces->first; i; i = i->next)
-        number += i->instance != NULL;
-    return number;
-}
-
-static bool has_link(const struct links *links, const char *name) {
-    for (unsigned n = 0; n < links->number; n++)
-        if (!strcmp(links->link[n].name, name))
-            return true;
-    return false;
-}
-
-/* One that has a link can't be attached: when to try again, and to say so, is remembered. */
-static bool is_forgettable(const struct interface *interface, const struct links *links) {
-    return !interface->instance && interface->removed_at && !interface->final_reports &&
-           ledger_is_zero(interface->ledger) && !has_link(links, interface->name);
-}
-
-void interfaces_forget(struct interfaces *interfaces, const struct links *links) {
-    struct interface **place = &interfaces->first, *interface;
-
-    while ((interface = *place)) {
-        if (!is_forgettable(interface, links)) {
-            place = &interface->next;
-            continue;
-        }
-        *place = interface->next;
-        if (interfaces->next_check == interface)
-            interfaces->next_check = interface->next;
-        interface_free(interface, false);
-    }
-}
-
 /* ---- links ---- */
 
 static void mark_attached(const struct interfaces *interfaces, const struct links *links) {
@@ -393,8 +335,9 @@ void interfaces_read(struct interfaces *interfaces, __u64 interval, interface_re
     save_slots(&interfaces->env);
     slots_recycle(slots);
 
+    bar_pass(&interfaces->names, boottime());
     for (struct interface *i = interfaces->first; i; i = i->next)
-        interface_report(i, report, context);
+        interface_report(i, interfaces_admit(interfaces, i) ? report : NULL, context);
     /* After the reports: a series that ends has reported all that it counted. */
     slots_end_surplus(slots, end_everywhere, interfaces);
     slots_pick_victims(slots);

@@ -3,18 +3,29 @@
  * All interfaces by name, and one read of all of them. An interface that counted anything is
  * remembered after it was removed, so that its series continue when it returns.
  *
+ * Whoever can start containers, say, can make interfaces under ever new names. Storage keeps the
+ * series of each: so at most INTERFACES_NAMES_MAX new names have any, of which half are forgotten
+ * in a week. What Interface names as it is has them in any case. And memory has the totals of the
+ * last INTERFACES_FORMER_MAX that were removed.
+ *
  * One thread at a time. Errors are negative errno.
  */
 #ifndef PB_INTERFACES_H
 #define PB_INTERFACES_H
 
+#include "bar.h"
 #include "interface.h"
 #include "links.h"
+
+#define INTERFACES_NAMES_MAX  8192u
+#define INTERFACES_FORMER_MAX 1024u
 
 struct interfaces {
     struct interface *first;
     struct interface *next_check; /* where the next read begins to look after attachments */
     struct interface_env env;
+    struct bar names; /* that had series for the first time */
+    struct log_limit names_failure;
 };
 
 /*
@@ -69,8 +80,14 @@ unsigned interfaces_rename(struct interfaces *interfaces, const struct links *li
                            struct instance **ended);
 
 /*
- * Forgets removed interfaces that never counted anything, and whose names no link has: a host may
- * make thousands of such. The totals of all others are kept.
+ * Whether the series of the interface, if it has any, are reported. If not, that is logged, but
+ * ever more rarely. To be asked in each read.
+ */
+bool interfaces_admit(struct interfaces *interfaces, struct interface *interface);
+
+/*
+ * Forgets removed interfaces whose names no link has: those that never counted or reported
+ * anything, and of the others all but the last INTERFACES_FORMER_MAX.
  */
 void interfaces_forget(struct interfaces *interfaces, const struct links *links);
 

@@ -792,6 +792,112 @@ static void test_names(void) {
     end(&simulated);
 }
 
+/* ---- ever new names ---- */
+
+#define NUMBERS_MAX 100000
+
+struct reported {
+    bool number[NUMBERS_MAX]; /* in the names */
+    unsigned names, last;     /* how many; the highest number */
+    __u64 packets;            /* of that one */
+};
+
+static void count_reported(void *context, const char *interface, const char *instance,
+                           const struct pb_counters *total) {
+    unsigned number = (unsigned)strtoul(interface + 3, NULL, 10);
+    struct reported *reported = context;
+
+    (void)instance;
+    reported->names += !reported->number[number];
+    reported->number[number] = true;
+    if (number >= reported->last) {
+        reported->last = number;
+        reported->packets = total->rx_packets;
+    }
+}
+
+/* The interface gets `names` new names, and counts 101 packets under each. */
+static void rename_often(struct simulated *simulated, unsigned names, struct reported *reported) {
+    for (unsigned n = 0; n < names; n++) {
+        renamed++;
+        look(simulated);
+        rows[1].counters[PB_SLOT_OTHER(PB_TCP)].rx_packets += 101;
+        for (unsigned read = 0; read < 3; read++) {
+            uptime++;
+            interfaces_read(&simulated->interfaces, SECOND, count_reported, reported);
+        }
+    }
+    look(simulated);
+}
+
+#define WEEK (7 * 86400)
+
+static void test_new_names(void) {
+    struct simulated simulated;
+    static struct reported reported, later;
+    char former[IFNAMSIZ], configured[IFNAMSIZ], reason[64], all[] = "/./";
+
+    begin(&simulated, 1);
+    look(&simulated);
+    rename_often(&simulated, INTERFACES_NAMES_MAX + 2000, &reported);
+    /* One more, as the first ones count a little less by then: 30,000 s later. */
+    ok(reported.names >= INTERFACES_NAMES_MAX && reported.names < INTERFACES_NAMES_MAX * 103 / 100,
+       "of %u new names %u have series", INTERFACES_NAMES_MAX + 2000, reported.names);
+    ok(capture_count("has no series: 8192 interfaces with other names have had some lately. Name "
+                     "the interfaces that matter with Interface, or select fewer.") > 0,
+       "that others have none is logged");
+    ok(captured.number < 20, "and not for each: %u lines", captured.number);
+    is_u64(count_names(&simulated), INTERFACES_FORMER_MAX + 1, "the last %u are remembered",
+           INTERFACES_FORMER_MAX);
+
+    /* One that had series returns, and continues them. */
+    renamed = reported.last - 1;
+    snprintf(former, sizeof(former), "eth%u", reported.last);
+    look(&simulated);
+    rows[1].counters[PB_SLOT_OTHER(PB_TCP)].rx_packets += 211;
+    is_u64(read_total(&simulated, former), 101, "a former one returns: it has its total");
+    is_u64(read_total(&simulated, former), 101 + 211, "and goes on");
+
+    /* Its name is in the configuration. */
+    renamed = 50000;
+    snprintf(configured, sizeof(configured), "eth%u", renamed + 1);
+    if (selection_add(simulated.settings.interfaces, all, reason, sizeof(reason)) ||
+        selection_add(simulated.settings.interfaces, configured, reason, sizeof(reason)))
+        abort();
+    look(&simulated);
+    rows[1].counters[PB_SLOT_OTHER(PB_TCP)].rx_packets += 307;
+    read_total(&simulated, configured);
+    is_u64(read_total(&simulated, configured), 307, "one that is configured has series at once");
+
+    uptime += WEEK;
+    renamed = 60000;
+    rename_often(&simulated, 100, &later);
+    is_u64(later.names, 101, "a week later there is room for new ones, beside the last");
+    is_u64(later.packets, 101, "each with what it counted");
+    end(&simulated);
+}
+
+/* An interface without series must not keep slots that others could have. */
+static void test_new_name_keeps_no_slot(void) {
+    struct simulated simulated;
+
+    begin(&simulated, 1);
+    look(&simulated);
+    simulated.interfaces.names.begun = 1e9;
+    simulated.interfaces.names.at = uptime * SECOND;
+    for (__u32 port = 1000; port < 1300; port++)
+        rows[1].counters[first_packet(PB_KEY(PB_TCP, port))].rx_bytes += 1000000;
+    for (unsigned n = 0; n < 3; n++)
+        read_total(&simulated, "eth1");
+    uptime += 2 * 86400;
+    for (unsigned n = 0; n < 10; n++) {
+        read_total(&simulated, "eth1");
+        uptime += 300;
+    }
+    is_u64(shared.tail - shared.head >= 250, 1, "idle ports' slots are on the ring again");
+    end(&simulated);
+}
+
 /* Interfaces that come and go for ever: the log has a limit. */
 static void test_log_of_new_names(void) {
     struct simulated simulated;
@@ -862,6 +968,8 @@ int main(void) {
     test_default_route();
     test_names();
     test_names_that_fail();
+    test_new_names();
+    test_new_name_keeps_no_slot();
     test_log_of_new_names();
     return tap_end();
 }
