@@ -223,10 +223,79 @@ is "$(total a0 rx_packets) $(falls)" "${before[0]} 0" "TopPorts lowered: nothing
 cp "$work/first" "$work/conf"
 start_collectd "${inside[@]}"
 
-# ---- other settings, another version ----
+# ---- groups ----
 
 anew="pinned maps were made with other settings or by another version, or are damaged; \
 counters restart from zero."
+
+# with_groups LINE...: collectd starts with these groups on a0 and a2
+with_groups() {
+    write_config 'Persist true' "MaxPorts $ports" 'MinBytes 500' 'Port "tcp/443"' \
+        'Interface "a0"' 'Interface "a2"' "$@"
+    start_collectd "${inside[@]}" || ok 1 "collectd starts with $*"
+}
+rtp=('<Group "rtp">' 'Port "udp/20000-20099"' '</Group>')
+web=('<Group "web">' 'Port "tcp/80"' 'Port "tcp/8000-8009"' '</Group>')
+
+# to_groups: to each port of a group as many, another number and size on each interface
+to_groups() {
+    local n
+    for n in 0 2; do
+        in_b "$PB_TOOLS/blast" b$n 4 udp 40000 20000-20099 $((100 * (7 + n))) $((200 + n)) >/dev/null
+        in_b "$PB_TOOLS/blast" b$n 4 tcp 40000 8000-8009 $((10 * (11 + n))) $((300 + n)) >/dev/null
+    done
+}
+# groups_had ROUNDS NAME [RTP WEB]: each of them has all of so many rounds
+groups_had() {
+    local n
+    for n in 0 2; do
+        is "$(values a$n "group-${3:-rtp}") $(values a$n "group-${4:-web}")" \
+            "$(($1 * 100 * (7 + n) * (200 + n))) $(($1 * 100 * (7 + n))) 0 0$(
+            ) $(($1 * 10 * (11 + n) * (300 + n))) $(($1 * 10 * (11 + n))) 0 0" "$2: a$n"
+    done
+}
+
+stop_collectd
+rm -rf "$work/csv"
+with_groups "${rtp[@]}" "${web[@]}"
+is "$(logged "$anew")" 1 "groups that were not there before: from zero"
+to_groups
+settle
+groups_had 1 "groups with Persist"
+for signal in TERM KILL TERM KILL; do
+    kill -$signal "$collectd"
+    wait "$collectd" 2>/dev/null
+    to_groups
+    with_groups "${rtp[@]}" "${web[@]}"
+    to_groups
+    is "$(logged "$anew")" 0 "groups, SIG$signal: the counters go on"
+done
+settle
+groups_had 9 "groups, stopped and killed twice, traffic in between and after"
+is "$(falls)" 0 "groups: no series falls"
+
+# As many groups, of the same names, but each has the other's ports: nothing of one gets into the
+# other. What came in between belongs to neither.
+stop_collectd
+to_groups
+rm -rf "$work/csv"
+with_groups '<Group "rtp">' "${web[@]:1}" '<Group "web">' "${rtp[@]:1}"
+is "$(logged "$anew")" 1 "groups that exchange their ports: from zero, which is said"
+to_groups
+settle
+groups_had 1 "groups that exchange their ports" web rtp
+
+# One port is moved from a group to none.
+stop_collectd
+rm -rf "$work/csv"
+with_groups '<Group "rtp">' "${web[@]:1}" '<Group "web">' 'Port "udp/20001-20099"' '</Group>'
+is "$(logged "$anew")" 1 "a group that has lost a port: from zero, which is said"
+in_b "$PB_TOOLS/blast" b0 4 udp 40000 20000-20001 2000 1000 >/dev/null
+settle
+is "$(values a0 group-web) $(values a0 udp-other)" "1000000 1000 0 0 1000000 1000 0 0" \
+    "a group that has lost a port: it is counted with the others"
+
+# ---- other settings, another version ----
 
 # from_zero NAME: with pins that are not to be used, on a0 and a2
 from_zero() {
