@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # For tests/system/{series,groups}.sh: which series there are, and no others. collectd counts on a0;
 # another interface, a200, shows when it reads. Sourced after lib.sh.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # shellcheck source=tests/lib-links.sh
 . "${BASH_SOURCE[0]%/*}/lib-links.sh"
 

@@ -13,8 +13,8 @@ senders=()
 
 # ---- helpers ----
 
-listed() { series "${1:-a0}" | paste -sd' '; }
-has_series() { series "${2:-a0}" | grep -qx -- "$1"; }
+listed() { series a0 | paste -sd' '; }
+has_series() { series a0 | grep -qx -- "$1"; }
 
 # ports INTERFACE: how many ports are series
 ports() { series "$1" | grep -cE '^(tcp|udp)-[0-9]+$'; }
