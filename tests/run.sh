@@ -17,6 +17,8 @@
 #             the benchmark compares does count
 #   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus, collectd
 #   packages  the Debian package, built and installed in clean systems of two releases; the RPM
+#   service   conf/systemd.conf in force: systemd runs Debian's collectd under it
+#   guests    only if named: the same on other kernels, in qemu
 #   kernels   the packets and the system tests on other kernels, in qemu
 #   compilers only if named: the packets past the classifier of each compiler on each kernel
 #   dist      make distcheck
@@ -31,9 +33,9 @@ tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$tests")
 # shellcheck source=conf/directory.sh
 . "$top/conf/directory.sh"
-all="unit sanitize fuzz lint system clsact try packets stacks packages kernels dist soak"
+all="unit sanitize fuzz lint system clsact try packets stacks packages service kernels dist soak"
 quick="unit sanitize fuzz lint system clsact try"
-named="compilers"
+named="compilers guests"
 
 layers=()
 dir=
@@ -229,6 +231,14 @@ layer_stacks() {
 
 layer_packages() {
     run_all packages
+}
+
+layer_service() {
+    run_tap service "$tests/service/unit.sh"
+}
+
+layer_guests() {
+    run_tap guests "$tests/service/guests.sh"
 }
 
 layer_kernels() {

@@ -12,6 +12,7 @@
 # PB_SMP           qemu's -smp (2); for 64 possible CPUs PB_SMP=64 and
 #                  PB_CMDLINE=maxcpus=2 (from 6.12 on "2,maxcpus=64" gives only 2)
 # PB_MEM           memory in MB (1024)
+# PB_CPU           appended to qemu's -cpu, e.g. ",+rdrand": random numbers from the start
 # PB_CMDLINE       appended to the kernel's command line
 # PB_CONSOLE_LOG   file that gets the kernel's console
 # PB_GUEST_PROGRAMS  further programs of this machine to take into the guest
@@ -219,7 +220,7 @@ limit=${PB_BOOT_TIMEOUT:-300}
 # no_timer_check: the kernel counts ticks while it loops; on a machine that is short of CPU
 # there are too few, and it panics ("IO-APIC + timer doesn't work").
 timeout -k 10 "$limit" qemu-system-x86_64 \
-    -accel tcg,thread=single -cpu qemu64,-cx16 -smp "${PB_SMP:-2}" -m "${PB_MEM:-1024}" \
+    -accel tcg,thread=single -cpu "qemu64,-cx16${PB_CPU-}" -smp "${PB_SMP:-2}" -m "${PB_MEM:-1024}" \
     -nodefaults -display none -vga none -no-reboot "${cards[@]}" \
     -kernel "$kernel" -initrd "$work/initrd" \
     -append "console=ttyS0 quiet panic=1 oops=panic no_timer_check reboot=t rdinit=/init ${PB_CMDLINE-}" \

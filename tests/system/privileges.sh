@@ -177,7 +177,7 @@ elif [ -f "$drop_in" ]; then
     printf '[Service]\nType=exec\nExecStart=/bin/true\n%s\n' 'CapabilityBoundingSet=' >"$work/units/collectd.service"
     for how in "as it is" "with all settings in force"; do
         [ "$how" = "as it is" ] ||
-            sed -i 's/^#\(User=\|Group=\).*/\1daemon/; s/^#\(AmbientCapabilities=\)/\1/' "$work/units/collectd.service.d/tc_portbytes.conf"
+            sed -i 's/^#\(User=\|Group=\).*/\1daemon/; s/^#\([A-Z][A-Za-z]*=\)/\1/' "$work/units/collectd.service.d/tc_portbytes.conf"
         SYSTEMD_UNIT_PATH="$work/units:" systemd-analyze --man=no verify collectd.service >"$work/verify" 2>&1
         status=$?
         grep -q 'tc_portbytes.conf\|collectd.service' "$work/verify" && status=1
