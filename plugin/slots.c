@@ -278,7 +278,7 @@ void slots_pick_victims(struct slots *slots) {
     for (__u32 s = PB_FIXED_SLOTS; s < slots->used_end; s++) {
         slots->slot[s].kept = false;
         slots->slot[s].listening = false;
-        slots->slot[s].fresh = false;
+        slots->slot[s].fresh -= slots->slot[s].fresh > 0;
         slots->slot[s].busy = 0;
         slots->slot[s].delta_bytes = 0;
     }

@@ -130,9 +130,10 @@ bool slots_reserve(struct slots *slots, __u32 key);
  * When there are not, idle sockets, however many, keep none from others, and cost nothing in later
  * reads: a port that slots_keep spares (it is a series, so it has carried something) takes the slot
  * of one that isn't and counts nothing; and an eighth of the slots is kept free for ports that
- * begin to listen, at the cost of idle ones. A port that gets none is not folded, and the
- * classifier allocates it a dynamic slot like any other. Without dynamic slots it counts in "other"
- * then, and each port gets a slot for some reads after it began to listen. key: as above.
+ * begin to listen, at the cost of idle ones. Where junk leaves none idle, those that count no more
+ * than their mean are as good as idle. A port that gets none is not folded, and the classifier
+ * allocates it a dynamic slot like any other. Without dynamic slots it counts in "other" then, and
+ * each port gets a slot for some reads after it began to listen. key: as above.
  */
 void slots_listen(struct slots *slots, __u32 key);
 

@@ -37,7 +37,7 @@ struct slot {
     enum slot_state state;
     bool kept;      /* by slots_keep, since the last slots_pick_victims */
     bool listening; /* by slots_listen, since then */
-    bool fresh;     /* it has its owner since then */
+    __u8 fresh;     /* for so many reads it may not be taken from its owner */
     bool on_ring;   /* as slots_find_on_ring found it */
 };
 

@@ -2,6 +2,23 @@
 /* Who has the reserved slots. */
 #include "slots_private.h"
 
+/*
+ * For so many reads a port that begins to listen among many that do in vain has its slot in any
+ * case: it may carry nothing yet, and with junk to every port be the only one that is idle.
+ */
+#define FRESH_READS 4
+
+/* At most so many reserved slots pass from idle ports to others in one read. */
+static __u32 turnover_max(const struct slots *slots) {
+    __u32 reserved = slots->reserved_end - slots->dynamic_end;
+
+    return reserved < 8 ? 1 : reserved / 8;
+}
+
+static bool is_scarce(const struct slots *slots) {
+    return slots->waited > turnover_max(slots);
+}
+
 /* Points the port's entry at the first FREE slot; there is one. */
 static struct slot *take_free(struct slots *slots, __u32 key) {
     __u32 s = slots->free_from;
@@ -11,7 +28,7 @@ static struct slot *take_free(struct slots *slots, __u32 key) {
     slots->free_from = s + 1;
     slots->slot[s].state = RESERVED;
     slots->slot[s].key = key;
-    slots->slot[s].fresh = true;
+    slots->slot[s].fresh = is_scarce(slots) ? FRESH_READS : 1;
     slots->free--;
     if (slots->used_end <= s)
         slots->used_end = s + 1;
@@ -29,19 +46,12 @@ bool slots_reserve(struct slots *slots, __u32 key) {
     return true;
 }
 
-/* At most so many reserved slots pass from idle ports to others in one read. */
-static __u32 turnover_max(const struct slots *slots) {
-    __u32 reserved = slots->reserved_end - slots->dynamic_end;
-
-    return reserved < 8 ? 1 : reserved / 8;
-}
-
 /*
  * Where many ports listen in vain, so many slots are kept free for those that begin to. Few could
  * have them just as well.
  */
 static __u32 spare(const struct slots *slots) {
-    return slots->waited > turnover_max(slots) ? turnover_max(slots) : 0;
+    return is_scarce(slots) ? turnover_max(slots) : 0;
 }
 
 void slots_listen(struct slots *slots, __u32 key) {
@@ -85,11 +95,10 @@ static void add_claim(struct slots *slots, __u32 key) {
 /*
  * The ports that wait and have the first right to a slot that becomes free: those that had it
  * before; some that have just begun to listen (without dynamic slots all of them, as nothing else
- * would show what they carry); those that are series. Returns how many the latter are.
+ * would show what they carry); those that are series.
  */
-static __u32 find_claims(struct slots *slots) {
+static void find_claims(struct slots *slots) {
     bool no_ring = slots->dynamic_end == PB_FIXED_SLOTS;
-    __u32 carrying = 0;
 
     for (__u32 i = 0; i < PB_PORT_KEYS / PORT_SET_BITS; i++)
         slots->claiming.word[i] &= slots->waiting.word[i];
@@ -103,12 +112,9 @@ static __u32 find_claims(struct slots *slots) {
     for (__u32 s = PB_FIXED_SLOTS; s < slots->dynamic_end; s++) {
         const struct slot *slot = &slots->slot[s];
 
-        if (slot->state == LIVE && slot->kept && key_set_has(&slots->waiting, slot->key)) {
+        if (slot->state == LIVE && slot->kept && key_set_has(&slots->waiting, slot->key))
             add_claim(slots, slot->key);
-            carrying++;
-        }
     }
-    return carrying;
 }
 
 /* The slots that are free, or will be soon. */
@@ -120,19 +126,36 @@ static __u32 available(const struct slots *slots) {
     return number;
 }
 
+/* Whether others may take the slot. */
+static bool may_be_taken(const struct slot *slot) {
+    return slot->state == RESERVED && !slot->kept && !slot->fresh;
+}
+
+/* What these slots counted since the previous read, each on the average. */
+static __u64 mean_delta(const struct slots *slots) {
+    __u64 sum = 0, number = 0;
+
+    for (__u32 s = slots->dynamic_end; s < slots->used_end; s++) {
+        if (may_be_taken(&slots->slot[s])) {
+            sum += slots->slot[s].delta_bytes;
+            number++;
+        }
+    }
+    return number ? sum / number : 0;
+}
+
 /*
- * Takes back slots of ports that are no series and counted nothing since the previous read, or
- * `ever`: one after the other, so that each port has its slot for some reads. Returns how many.
+ * Takes back slots that counted at most so much since the previous read: one after the other, so
+ * that each port has its slot for some reads. Returns how many.
  */
-static __u32 take_back(struct slots *slots, __u32 number, bool ever) {
+static __u32 take_back(struct slots *slots, __u32 number, __u64 delta_max) {
     __u32 used = slots->used_end - slots->dynamic_end, taken = 0;
 
     for (__u32 n = 0; n < used && taken < number; n++) {
         __u32 s = slots->dynamic_end + slots->turn++ % used;
         const struct slot *slot = &slots->slot[s];
 
-        if (slot->state != RESERVED || slot->kept || slot->fresh || slot->delta_bytes ||
-            (ever && slot->bytes))
+        if (!may_be_taken(slot) || slot->delta_bytes > delta_max)
             continue;
         key_set_add(&slots->waiting, slot->key);
         slots_set_entry(slots, slot->key, 0);
@@ -142,8 +165,9 @@ static __u32 take_back(struct slots *slots, __u32 number, bool ever) {
 }
 
 static void satisfy_claims(struct slots *slots) {
-    __u32 carrying = find_claims(slots), wanted, soon, number;
+    __u32 wanted, soon, number;
 
+    find_claims(slots);
     slots->waited = count(&slots->waiting);
     wanted = slots->claims + spare(slots);
     if (!wanted)
@@ -152,8 +176,9 @@ static void satisfy_claims(struct slots *slots) {
     number = wanted > soon ? wanted - soon : 0;
     if (number > turnover_max(slots))
         number = turnover_max(slots);
-    number -= take_back(slots, number, true);
-    take_back(slots, number < carrying ? number : carrying, false);
+    number -= take_back(slots, number, 0);
+    if (number) /* junk to every port leaves none idle */
+        take_back(slots, number, mean_delta(slots));
 }
 
 /* What has become free goes to claims at once: they needn't wait for the next read. */

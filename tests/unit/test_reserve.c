@@ -261,6 +261,71 @@ static void test_newcomer(void) {
     host_free(&host);
 }
 
+static void junk(struct host *host) {
+    for (__u32 n = 0; n < host->number; n++)
+        packet(&host->object, TCP(host->first + n), 100);
+}
+
+/* Somebody sends a little to each idle port. */
+static void test_newcomer_after_junk(void) {
+    struct host host;
+
+    begin_hostile(&host, DYNAMIC);
+    junk(&host);
+    for (int reads = 0; reads < 10; reads++)
+        read_host(&host);
+    host.services[0] = TCP(443);
+    host.services[1] = UDP(53);
+    read_host(&host);
+    ok(has_reserved(&host, TCP(443)) && has_reserved(&host, UDP(53)),
+       "junk has met 1,000 idle ports: those that begin to listen then have slots at once");
+    for (int reads = 0; reads < 20; reads++)
+        read_host(&host);
+    ok(has_reserved(&host, TCP(443)) && has_reserved(&host, UDP(53)),
+       "and keep them, although they are the only ones that have counted nothing");
+    host_free(&host);
+
+    begin_hostile(&host, DYNAMIC);
+    for (int reads = 0; reads < 30; reads++) {
+        if (reads == 10)
+            host.services[0] = TCP(443);
+        if (reads == 12) {
+            host.services[1] = UDP(53);
+            host.services[2] = TCP(22);
+            host.services[3] = TCP(25);
+        }
+        if (reads > 14)
+            for (unsigned i = 0; i < 4; i++)
+                packet(&host.object, host.services[i], 1000);
+        junk(&host);
+        read_host(&host);
+        if (reads == 10)
+            ok(has_reserved(&host, TCP(443)), "junk to each port in each read: one at once");
+        if (reads == 14)
+            ok(has_reserved(&host, UDP(53)) && has_reserved(&host, TCP(22)) &&
+                   has_reserved(&host, TCP(25)),
+               "and three soon");
+    }
+    ok(has_reserved(&host, TCP(443)) && has_reserved(&host, UDP(53)) &&
+           has_reserved(&host, TCP(22)) && has_reserved(&host, TCP(25)),
+       "which keep them, as they count more than the junk");
+    host_free(&host);
+
+    host_new(&host, 0, RESERVED);
+    host.first = 2000;
+    host.number = 1000;
+    for (int reads = 0; reads < 2000; reads++) {
+        if (reads % 100 == 0)
+            junk(&host);
+        read_host(&host);
+    }
+    host.services[0] = TCP(443);
+    for (int reads = 0; reads < 3; reads++)
+        read_host(&host);
+    ok(slot_of(&host.object, TCP(443)) >= FIRST, "without a ring: one that begins to listen, too");
+    host_free(&host);
+}
+
 /* 30,000 ports begin to listen at once, on a host whose reserve is full. */
 static void test_burst(void) {
     struct host host;
@@ -539,6 +604,7 @@ int main(void) {
     test_carrying_is_preferred();
     test_turnover();
     test_newcomer();
+    test_newcomer_after_junk();
     test_burst();
     test_waiting_is_not_folded();
     test_without_ring();
