@@ -13,7 +13,6 @@ senders=()
 
 # ---- helpers ----
 
-listed() { series a0 | paste -sd' '; }
 has_series() { series a0 | grep -qx -- "$1"; }
 
 # ports INTERFACE: how many ports are series
@@ -45,7 +44,7 @@ junk() {
 }
 
 # passes N: how often that was done
-passes() { [ "$(cat "$work/junk-$1" | wc -l)" -gt $((2 * $2)) ]; }
+passes() { [ "$(wc -l <"$work/junk-$1")" -gt $((2 * $2)) ]; }
 
 # stranger_listens NAME SOCKET...: as listen of lib.sh, without privileges
 stranger_listens() {
@@ -84,7 +83,8 @@ start_collectd
 ok $? "collectd starts"
 in_b "$PB_TOOLS/blast" b0 4 udp 54321 60000 1 60 >"$work/junk-0" # shows when collectd reads
 reads 3
-is "$(listed)" udp-ephemeral "idle sockets are no series"
+before=$(memory)
+is "$(series a0)" udp-ephemeral "idle sockets are no series"
 
 touch "$work/junk-1"
 for n in 0 1; do
@@ -144,6 +144,8 @@ done
 is "$(falls)" 0 "no series falls"
 is "$(plugin_said | sed 's/^a[01]: [0-9]* \([a-z]*\) ports have become series .*/\1/' | sort | uniq -c | xargs)" \
     "1 a0: counting. 1 a1: counting. 2 busy 2 listening" "of all that six lines are logged"
+used=$(memory)
+ok $((used > before + 4096)) "and collectd has not more than 4 MB more (kB: $before $used)"
 stop_collectd
 is "$?" 0 "collectd ends well"
 finish
