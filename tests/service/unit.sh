@@ -28,11 +28,13 @@ debian=$clean/usr/lib/systemd/system/collectd.service
 # Debian's default configuration, but for the interval, and for the root of a guest: df leaves out
 # an initramfs.
 cp "$clean/etc/collectd/collectd.conf" "$work/collectd.conf"
+interval=1
+[ -z "${PB_KERNEL:-}" ] || interval=3 # an emulated CPU doesn't write all that in a second
 unixsock='<Plugin unixsock>
   SocketGroup "root"
 </Plugin>'
 configure() {
-    sed 's/^#Interval .*/Interval 1/; /FSType rootfs/d' "$work/collectd.conf" \
+    sed "s/^#Interval .*/Interval $interval/; /FSType rootfs/d" "$work/collectd.conf" \
         >"$clean/etc/collectd/collectd.conf"
     cat >"$clean/etc/collectd/collectd.conf.d/0test.conf" <<-END
 		Hostname "host"
@@ -50,12 +52,10 @@ configure() {
 		  Server "127.0.0.1"
 		</Plugin>
 		LoadPlugin contextswitch
-		LoadPlugin protocols
 		LoadPlugin tcpconns
 		LoadPlugin unixsock
 		$unixsock
 		LoadPlugin uptime
-		LoadPlugin vmem
 		LoadPlugin write_prometheus
 		$extra_config
 		LoadPlugin tc_portbytes
@@ -107,11 +107,11 @@ counts() {
     done <<<"$known"
 }
 
-# prometheus: what write_prometheus has. There is no curl in a guest.
-prometheus() {
+# prometheus_has PATTERN: whether write_prometheus says that. There is no curl in a guest.
+prometheus_has() {
     in_a timeout 60 bash -c 'exec 3<>/dev/tcp/127.0.0.1/9103
         printf "GET /metrics HTTP/1.0\r\n\r\n" >&3
-        cat <&3'
+        cat <&3' | grep -q "$1"
 }
 
 # keeps NAME: all that was stored before is, and nothing fails that didn't before
@@ -123,8 +123,8 @@ keeps() {
     pid=$(in_service systemctl show -P MainPID collectd)
     is "$(in_service journalctl --no-pager -o cat _PID="$pid" | grep -c 'entering read-loop')" 1 \
         "$1: syslog has it, too"
-    is "$(prometheus | grep -c '^collectd_tc_portbytes_port_traffic_rx_bytes_total{.*tcp-443')" 1 \
-        "$1: write_prometheus answers"
+    wait_for 60 prometheus_has '^collectd_tc_portbytes_port_traffic_rx_bytes_total{.*tcp-443'
+    ok $? "$1: write_prometheus answers"
 }
 
 # own_status NAMES: these values of collectd's /proc/PID/status
@@ -213,7 +213,7 @@ ok $? "upstream's unit, Persist: collectd starts"
 counts "upstream's unit, Persist"
 keeps "upstream's unit, Persist"
 wait_for 60 test -e "$clean/var/lib/collectd/rrd/host/ping/ping-127.0.0.1.rrd"
-is "$(additional "$before")" "ping protocols-IcmpMsg" \
+is "$(additional "$before")" ping \
     "upstream's unit, Persist: the lines for ping and df do what they say"
 is "$(in_service stat -c %G /run/collectd-unixsock)" collectd \
     "upstream's unit, Persist: that for unixsock, too"
