@@ -105,8 +105,7 @@ static bool slot_is_valid(const struct slot *slot, bool dynamic) {
     bool no_key = slot->key == NO_KEY && (dynamic || slot->state == FREE);
 
     if (!flag_is_valid(&slot->kept) || !flag_is_valid(&slot->listening) ||
-        !flag_is_valid(&slot->fresh) || !flag_is_valid(&slot->on_ring) ||
-        (slot->key >= PB_PORT_KEYS && !no_key))
+        !flag_is_valid(&slot->on_ring) || (slot->key >= PB_PORT_KEYS && !no_key))
         return false;
     switch (slot->state) {
     case LIVE:
