@@ -47,25 +47,34 @@ static int remove_filter(int interface, enum direction direction,
     return bpf_tc_detach(&hook, &options);
 }
 
+struct removal {
+    __u32 program;                    /* what is stale beside killed daemons', see is_stale */
+    struct netlink_filter *inherited; /* the first of them is kept and described here; or NULL */
+    clsact_removed_fn *removed;       /* is called for each other; or NULL */
+    void *context;
+};
+
 /*
- * Removes the stale filters in one direction. With `inherited` the first of them is kept and
- * described there; a program of 0 if there was none. Negative errno: what is there is not known.
+ * Removes the stale filters in one direction. Where there is none, inherited->program stays as it
+ * is. Negative errno: what is there is not known.
  */
-static int remove_stale(int interface, enum direction direction, __u32 program,
-                        struct netlink_filter *inherited) {
-    struct netlink_filter *filters;
+static int remove_stale(int interface, enum direction direction, const struct removal *removal) {
+    struct netlink_filter *inherited = removal->inherited, *filters;
     unsigned number;
     int error = netlink_filters(interface, direction == EGRESS, &filters, &number);
 
     if (error)
         return error;
     for (unsigned i = 0; i < number; i++) {
-        if (!is_stale(&filters[i], program))
+        if (!is_stale(&filters[i], removal->program))
             continue;
-        if (inherited && !inherited->program)
+        if (inherited && !inherited->program) {
             *inherited = filters[i];
-        else
-            remove_filter(interface, direction, &filters[i]);
+            continue;
+        }
+        error = remove_filter(interface, direction, &filters[i]);
+        if (removal->removed)
+            removal->removed(removal->context, direction, filters[i].program, error);
     }
     free(filters);
     return 0;
@@ -116,6 +125,7 @@ static int clsact_attach(struct attach *attach, struct attachment *attachment) {
     LIBBPF_OPTS(bpf_tc_opts, behind, .prog_fd = attachment->program->fd);
     struct bpf_tc_hook hook = hook_of(attach->interface, attachment->direction);
     struct netlink_filter inherited = {0};
+    const struct removal removal = {.program = attachment->program->id, .inherited = &inherited};
     int error = alive_begin(attachment->program);
 
     if (error)
@@ -127,8 +137,7 @@ static int clsact_attach(struct attach *attach, struct attachment *attachment) {
     if (error || attachment->blocked)
         return error;
     /* Beside one that is left over, our filter would count every packet again. */
-    error =
-        remove_stale(attach->interface, attachment->direction, attachment->program->id, &inherited);
+    error = remove_stale(attach->interface, attachment->direction, &removal);
     if (error)
         return error;
 
@@ -200,32 +209,22 @@ static void clsact_detach(struct attach *attach, struct attachment *attachment) 
     LIBBPF_OPTS(bpf_tc_opts, options, .handle = attachment->handle,
                 .priority = attachment->priority);
 
-    if (!attachment->program)
-        remove_stale(attach->interface, attachment->direction, 0, NULL);
-    else if (!attachment->attached) /* there may be one whose reply was lost for lack of memory */
-        remove_stale(attach->interface, attachment->direction, attachment->program->id, NULL);
+    /* Not attached: there may be one whose reply was lost for lack of memory. */
+    const struct removal removal = {.program = attachment->program ? attachment->program->id : 0};
+
+    if (!attachment->program || !attachment->attached)
+        remove_stale(attach->interface, attachment->direction, &removal);
     else if (check_filter(attach, attachment) == 0)
         bpf_tc_detach(&hook, &options);
 }
 
 int clsact_remove_stale(int interface, clsact_removed_fn *removed, void *context) {
-    for (int direction = 0; direction < DIRECTIONS; direction++) {
-        struct netlink_filter *filters;
-        unsigned number;
-        int error = netlink_filters(interface, direction == EGRESS, &filters, &number);
+    const struct removal removal = {.removed = removed, .context = context};
+    int error = 0;
 
-        if (error)
-            return error;
-        for (unsigned i = 0; i < number; i++) {
-            if (!is_stale(&filters[i], 0))
-                continue;
-            error = remove_filter(interface, direction, &filters[i]);
-            if (removed)
-                removed(context, direction, filters[i].program, error);
-        }
-        free(filters);
-    }
-    return 0;
+    for (int direction = 0; direction < DIRECTIONS && !error; direction++)
+        error = remove_stale(interface, direction, &removal);
+    return error;
 }
 
 const struct attach_ops clsact_ops = {

@@ -12,19 +12,35 @@
 #include <string.h>
 
 #include "clsact.h"
+#include "escape.h"
 #include "libbpf_log.h"
 #include "log.h"
 #include "netlink.h"
 #include "pins.h"
+
+static void print(FILE *to, const char *format, va_list arguments) {
+    char line[1024], escaped[1024];
+
+    vsnprintf(line, sizeof(line), format, arguments);
+    escape(escaped, sizeof(escaped), line);
+    fprintf(to, "%s\n", escaped);
+}
 
 void pb_log(int priority, const char *format, ...) {
     va_list arguments;
 
     (void)priority;
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    print(stderr, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+}
+
+__attribute__((format(printf, 1, 2))) static void report(const char *format, ...) {
+    va_list arguments;
+
+    va_start(arguments, format);
+    print(stdout, format, arguments);
+    va_end(arguments);
 }
 
 /* Where filters are being removed. */
@@ -41,7 +57,7 @@ static void report_filter(void *context, enum direction direction, __u32 program
         pb_log(LOG_ERR, "%s: cannot remove the filter of %s (program %u): %s.", place->interface,
                direction_names[direction], program, strerror(-error));
     else
-        printf("%s: removed the filter of %s (program %u).\n", place->interface,
+        report("%s: removed the filter of %s (program %u).", place->interface,
                direction_names[direction], program);
 }
 
@@ -81,7 +97,7 @@ static bool remove_pins(void) {
 
     error = pins_open(&pins, false);
     if (error == -EBUSY) {
-        printf("A running collectd has Persist true: what it pinned was left alone.\n");
+        report("A running collectd has Persist true: what it pinned was left alone.");
         return true;
     }
     if (!error && pins)
@@ -95,7 +111,7 @@ static bool remove_pins(void) {
         char name[IF_NAMESIZE] = "";
 
         pins_remove_all(pins, interfaces[n]);
-        printf("interface %d%s%s: removed what was pinned.\n", interfaces[n],
+        report("interface %d%s%s: removed what was pinned.", interfaces[n],
                if_indextoname((unsigned)interfaces[n], name) ? ", " : "", name);
     }
     free(interfaces);

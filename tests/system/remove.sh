@@ -62,12 +62,19 @@ gone "killed"
 
 # ---- stopped with Persist ----
 
+# One of them with a name that would do something to a terminal.
+rename() {
+    ip -n "$A" link set "$1" down && ip -n "$A" link set "$1" name "$2" && ip -n "$A" link set "$2" up
+}
+
 write_config 'MinBytes 0' 'Persist true'
 start_collectd "${inside[@]}"
 ids=$(programs)
 stop_collectd
 is "$(hooked)" "$both" "Persist, stopped: it stays attached"
-remove "Persist, stopped" 0 "${lines[@]}" "${unpinned[@]}"
+rename a1 $'a\e[1m1'
+remove "Persist, stopped" 0 "${lines[@]//a1/a\\x1b[1m1}" "${unpinned[@]//a1/a\\x1b[1m1}"
+rename $'a\e[1m1' a1
 gone "Persist, stopped"
 
 # ---- beside one that runs ----
