@@ -27,8 +27,9 @@ declare -A sources=(
     [config]=$config
     [selection]=plugin/selection.c
     [snapshot]='plugin/array.c plugin/bar.c plugin/key_index.c plugin/ledger.c
-        plugin/ledger_limits.c plugin/ledger_restore.c plugin/series_name.c plugin/slots.c
-        plugin/slots_reserve.c plugin/slots_restore.c plugin/snapshot.c plugin/tally.c -lm
+        plugin/ledger_limits.c plugin/ledger_restore.c plugin/log_event.c plugin/series_name.c
+        plugin/slots.c plugin/slots_reserve.c plugin/slots_restore.c plugin/snapshot.c
+        plugin/tally.c -lm
         -fno-sanitize-coverage=trace-cmp' # ten times as fast: it looks at each of 196,608 ports
     [top]='plugin/top/query.c plugin/top/table.c plugin/top/unixsock.c plugin/array.c -lm
         -Wl,--wrap=socket,--wrap=setsockopt,--wrap=connect,--wrap=close,--wrap=poll,--wrap=send
