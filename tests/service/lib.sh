@@ -59,7 +59,8 @@ remove_cgroup() {
     rm -rf "$work"
 }
 
-# boot_service: sets clean, the copy of the system that runs, and init, its process 1
+# boot_service: sets clean, the copy of the system that runs, and init, its process 1. That systemd
+# does not come up says nothing of ours, of which nothing runs yet: all is skipped.
 boot_service() {
     local release
     if [ -n "${PB_SYSTEM:-}" ]; then
@@ -79,10 +80,9 @@ boot_service() {
         >"$work/systemd" 2>&1 </dev/null &
     started+=("$!")
     namespaces=$!
-    wait_for 180 is_booted || {
-        sed 's/^/# /' "$work/systemd"
-        return 1
-    }
+    wait_for 180 is_booted && return
+    sed 's/^/# /' "$work/systemd"
+    skip_all "systemd does not come up: $(tail -n 1 "$work/systemd")"
 }
 is_booted() {
     init=$(pgrep -P "$namespaces") &&
