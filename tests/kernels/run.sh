@@ -37,7 +37,8 @@ compilers=(bookworm:14 trixie:19)
 # what is different on it, and for devices that the others have not.
 declare -A scripts=(
     [5.10]='kernels/devices.sh kernels/refusal.sh'
-    [6.1]="$scripts_default system/{gso,selection,hotplug,persist,pins,heal,killed,privileges,qdisc,ipsec,kinds}.sh"
+    [6.1]="$scripts_default system/{gso,selection,hotplug,persist,pins,heal,killed}.sh \
+        system/{privileges,remove,qdisc,ipsec,kinds}.sh"
     [7.3]="$scripts_default system/{gso,selection,default,groups,ipsec,kinds,hosts}.sh kernels/atomics.sh"
     [7.3-rt]='kernels/devices.sh kernels/packets.sh kernels/atomics.sh system/{count,router}.sh'
 )
