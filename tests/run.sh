@@ -12,7 +12,7 @@
 #   system    a real collectd in network namespaces, attached by tcx
 #   clsact    the same by clsact, as on kernels before 6.6
 #   try       conf/try.sh --demo; directories that others could change are refused, and releases
-#             that are too old
+#             that are too old; a cross build to the other byte order
 #   packets   packet by packet against an independent reader, other people's captures; what
 #             the benchmark compares does count
 #   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus, collectd
@@ -240,6 +240,7 @@ layer_clsact() {
 layer_try() {
     run_tap directories "$tests/directories.sh"
     run_tap release "$tests/release.sh"
+    run_tap cross "$tests/cross.sh"
     run_tap try one_test "conf/try.sh --demo: what was sent is what was counted" \
         "$top/conf/try.sh" --demo --dir "$dir/try"
 }

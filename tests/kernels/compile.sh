@@ -52,9 +52,8 @@ compile() {
     flags=$(sed -n 's/^BPF_FLAGS = //p' "$PB_BUILD/Makefile")
     # shellcheck disable=SC2016 # $1 and so on are those of sh inside
     inside "$system" sh -ec 'cd "$1"
-        for types in $("clang-$2" -E -v -x c /dev/null 2>&1 | sed -n "s|^ \(/.*\)|\1|p"); do
-            [ ! -f "$types/asm/types.h" ] || break # as in configure.ac
-        done
+        types=$(echo "#include <asm/types.h>" | "clang-$2" -E - |
+            sed -n "s|^# 1 \"\(.*\)/asm/types\.h\".*|\1|p" | sed 1q) # as in configure.ac
         "clang-$2" $3 -idirafter "$types" -Ibpf -ffile-prefix-map=./= \
             -c bpf/tc_portbytes.bpf.c -o unlinked.o
         bpftool gen object tc_portbytes.bpf.o unlinked.o
