@@ -45,7 +45,6 @@ dir=
 made=       # the directory, if nobody named one
 beside=     # the layer that runs in the background
 beside_pid= # its process group
-retry=${PB_RETRY:-0}
 again=() # what failed and is to be run once more
 while [ $# -gt 0 ]; do
     case $1 in
@@ -108,11 +107,12 @@ skipped=0
 
 # run_tap NAME COMMAND...: runs a test that prints TAP, shows and counts what it says. With
 # PB_RETRY=1 one that fails is run once more, aloud, when all others have ended, and the second
-# run counts: for machines whose timing is not their own.
+# run counts: for machines whose timing is not their own. run_once: not even then. Guests take too
+# long for that: kernels/run.sh itself repeats what failed in one.
 run_tap() {
     local before=$failed good_before=$passed skips_before=$skipped name value settings=
     run_once "$@"
-    if [ "$retry" = 1 ] && [ "$failed" -gt "$before" ]; then
+    if [ "${PB_RETRY:-0}" = 1 ] && [ "$failed" -gt "$before" ]; then
         echo "== $1 failed; once more at the end"
         failed=$before passed=$good_before skipped=$skips_before
         for name in PB_HOOK PB_PLUGIN ASAN_OPTIONS; do
@@ -263,16 +263,16 @@ layer_service() {
 }
 
 layer_guests() {
-    run_tap guests "$tests/service/guests.sh"
+    run_once guests "$tests/service/guests.sh"
 }
 
 layer_kernels() {
-    run_tap kernels "$tests/kernels/run.sh"
+    run_once kernels "$tests/kernels/run.sh"
 }
 
 layer_compilers() {
     PB_COMPILERS="bookworm:14 bookworm:16 trixie:19 sid:21" PB_KERNELS="6.1 6.12 6.18 7.3" \
-        PB_SCRIPTS=kernels/packets.sh run_tap compilers "$tests/kernels/run.sh"
+        PB_SCRIPTS=kernels/packets.sh run_once compilers "$tests/kernels/run.sh"
 }
 
 layer_dist() {
@@ -287,13 +287,14 @@ layer_soak() {
 }
 
 run_beside() {
-    passed=0 failed=0 skipped=0 retry=0
+    passed=0 failed=0 skipped=0
     renice -n 10 "$BASHPID" >/dev/null
     "layer_$beside"
     echo "$passed $failed $skipped" >"$PB_LOGS/$beside.counts"
 }
 
-# start_beside LAYER: in the background, and out of the way of what is timed
+# start_beside LAYER: in the background, and out of the way of what is timed. No run_tap in it: what
+# failed there would not be run again.
 start_beside() {
     beside=$1
     rm -f "$PB_LOGS/$beside.counts"

@@ -20,6 +20,8 @@
 # PB_LOGS              directory for output and console of each guest (a temporary one,
 #                      kept if a kernel failed); nobody else may be able to change it
 # PB_BOOT_TIMEOUT      seconds for a guest (3000); PB_SCRIPT_TIMEOUT for one script (600)
+# PB_RETRY             1: scripts that fail run once more, aloud, in a second guest, whose result
+#                      counts; if a guest died or timed out, all from that script on
 # and those of boot.sh and fetch.sh. LD_LIBRARY_PATH is obeyed, and kept in the guest;
 # so is PB_HOOK. PB_KERNEL is the series there.
 set -euo pipefail
@@ -193,8 +195,9 @@ table() {
         for series in "${kernels[@]}"; do
             cell=
             [[ -z ${version[$series]-} ]] ||
-                cell=$(sed -n "s/^# verified instructions, $row on [^:]*: //p
-                    s/^# \(refused\), $row on .*/\1/p" "$logs/$series.log")
+                cell=$({ cat "$logs/$series"{,-again}.log 2>/dev/null || :; } |
+                    sed -n "s/^# verified instructions, $row on [^:]*: //p
+                        s/^# \(refused\), $row on .*/\1/p" | tail -n1)
             cell=${cell/ //}
             printf '%14s' "${cell:--}"
         done
@@ -202,44 +205,87 @@ table() {
     done
 }
 
+# boot SERIES LOG SCRIPT...: runs them in a guest
+boot() {
+    local series=$1 log=$logs/$2 status=0
+    shift 2
+    PB_CONSOLE_LOG=$log.console "$here/boot.sh" "$series" "$work/root" \
+        env PB_KERNEL="$series" bash /pb/guest-tests.sh "$@" >"$log.log" 2>&1 &
+    # so that a signal ends boot.sh too
+    trap 'kill "$!" 2>/dev/null; wait "$!"; exit 143' TERM
+    wait "$!" || status=$?
+    return $status
+}
+
+# not_passed LOG SCRIPT...: those of the scripts that failed, or didn't run to their end
+not_passed() {
+    local log=$logs/$1.log script
+    shift
+    for script; do
+        grep -q "^== $script: .*, 0 failed, [0-9]* s\$" "$log" || echo "$script"
+    done
+}
+
 # start INDEX: boots that kernel in the background
 start() {
-    local series=${kernels[$1]} list
+    local series=${kernels[$1]} list again
     mapfile -t list < <(scripts_of "$series")
     [[ -z $devices_only ]] || list=(kernels/devices.sh)
+    rm -f "$logs/$series-again".{log,console}
     (
         begin=$EPOCHREALTIME
         status=0
-        PB_CONSOLE_LOG=$logs/$series.console "$here/boot.sh" "$series" "$work/root" \
-            env PB_KERNEL="$series" bash /pb/guest-tests.sh "${list[@]}" >"$logs/$series.log" 2>&1 &
-        # so that a signal ends boot.sh too
-        trap 'kill "$!" 2>/dev/null; wait "$!"; exit 143' TERM
-        wait "$!" || status=$?
+        boot "$series" "$series" "${list[@]}" || status=$?
+        mapfile -t again < <(not_passed "$series" "${list[@]}")
+        # of another status a second guest would have the same
+        if [[ ${PB_RETRY-} == 1 && $status =~ ^(1|124|125)$ ]] && ((${#again[@]})); then
+            echo "# kernel $series: $(ending "$status"); once more: ${again[*]}"
+            status=0
+            boot "$series" "$series-again" "${again[@]}" || status=$?
+        fi
         awk -v a="$begin" -v b="$EPOCHREALTIME" -v s="$status" 'BEGIN { printf "%d %.0f\n", s, b - a }' >"$work/$series.end"
     ) &
     pids[$1]=$!
 }
 
+# ending STATUS: in words
+ending() {
+    case $1 in
+    1) echo "tests failed" ;;
+    124) echo "timed out after $PB_BOOT_TIMEOUT s" ;;
+    125) echo "the guest died" ;;
+    *) echo "no verdict, exit status $1" ;;
+    esac
+}
+
 # finish INDEX: waits for that kernel and says its test, tests_said
 finish() {
     local series=${kernels[$1]} number=$tests_said status=125 seconds=0 total name what failed
+    local log=$logs/${kernels[$1]}.log note='' ok skip
     wait "${pids[$1]}" || :
     [[ ! -s $work/$series.end ]] || read -r status seconds <"$work/$series.end"
-    sed 's/^/# /' "$logs/$series.log"
+    sed 's/^/# /' "$log"
+    if [[ -e $logs/$series-again.log ]]; then
+        log=$logs/$series-again.log
+        echo "# == once more"
+        sed 's/^/# /' "$log"
+        note="; at the second try: $(sed -n 's/^== \([^ ]*\):.*/\1/p' "$log" | xargs)"
+    fi
     name="kernel $series (${version[$series]})"
-    total=$(sed -n 's/^PB-TOTAL //p' "$logs/$series.log" | tail -n1)
-    if ((status == 0)) && [[ $total =~ ^ok=([0-9]+)\ skip=([0-9]+)\ fail=0$ ]] && ((BASH_REMATCH[1] > 0)); then
-        echo "ok $number - $name: ${BASH_REMATCH[1]} ok, ${BASH_REMATCH[2]} skipped, $seconds s"
+    total=$(sed -n 's/^PB-TOTAL //p' "$log" | tail -n1)
+    if ((status == 0)) && [[ $total =~ ^ok=[1-9][0-9]*\ skip=[0-9]+\ fail=0$ ]]; then
+        # of each script the last run
+        read -r ok skip < <(cat "$logs/$series.log" "$log" |
+            awk '/^== .*: [0-9]+ ok, [0-9]+ skipped, [0-9]+ failed, [0-9]+ s$/ { ok[$2] = $3; skip[$2] = $5 }
+                END { for (i in ok) { o += ok[i]; s += skip[i] }; print o + 0, s + 0 }')
+        echo "ok $number - $name: $ok ok, $skip skipped, $seconds s$note"
         return
     fi
     failures=$((failures + 1))
-    case $status in
-    124) what="timed out after $PB_BOOT_TIMEOUT s" ;;
-    125) what="the guest died" ;;
-    *) what=${total:-"no verdict, exit status $status"} ;;
-    esac
+    what=$(ending "$status")
+    ((status != 1)) || what=${total:-$what}
     # All of them are in the comments. A # in a test's name would read as a directive.
-    mapfile -t failed < <(sed -n 's/^PB-FAILED //p' "$logs/$series.log" | tr -d '#')
+    mapfile -t failed < <(sed -n 's/^PB-FAILED //p' "$log" | tr -d '#')
     ((${#failed[@]} <= 3)) || failed=("${failed[@]:0:3}" "and $((${#failed[@]} - 3)) more")
     what+=", $seconds s"
     ((${#failed[@]} == 0)) || what+=$(printf '; %s' "${failed[@]}")
