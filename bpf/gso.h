@@ -9,6 +9,7 @@
 #include <linux/udp.h>
 #include <stddef.h>
 
+#include "context.h"
 #include "parse_slow.h"
 
 /* Tunnels inside each other that are parsed in one packet: a bound, as MAX_EXTENSIONS is. */
@@ -128,8 +129,8 @@ static __always_inline __u32 inner_offset(struct __sk_buff *skb, __u32 key, __u3
  * program sends so stands in page fragments (__ip_append_data() in net/ipv4/ip_output.c), and may
  * look like any headers, of 16 KB in each datagram. A global function: the verifier checks it once.
  */
-__noinline __u32 gso_headers(struct __sk_buff *skb, __u32 key, __u32 offset, __u32 l3,
-                             __u32 egress) {
+__noinline __u32 gso_headers(PB_CONTEXT(context), __u32 key, __u32 offset, __u32 l3, __u32 egress) {
+    struct __sk_buff *skb = context;
     __u32 linear = (void *)(long)skb->data_end - (void *)(long)skb->data;
     __u32 headers = l3;
 

@@ -7,6 +7,7 @@
 #ifndef PB_PARSE_SLOW_H
 #define PB_PARSE_SLOW_H
 
+#include "context.h"
 #include "parse.h"
 
 /*
@@ -100,7 +101,8 @@ static __always_inline long reach_from_l3(struct __sk_buff *skb, __u32 number) {
  * nothing in front, or an Ethernet header. Then a binary search, which has no branches: Linux 6.1
  * would verify each way through them. A global function: the verifier checks it once.
  */
-__noinline __u32 l3_offset(struct __sk_buff *skb) {
+__noinline __u32 l3_offset(PB_CONTEXT(context)) {
+    struct __sk_buff *skb = context;
     __u32 linear = (void *)(long)skb->data_end - (void *)(long)skb->data;
     __u32 from_l3 = linear > MAX_L2 ? linear - MAX_L2 : 0; /* bytes, as far as they are found */
 
@@ -217,7 +219,8 @@ static __always_inline enum next skip_extensions(struct __sk_buff *skb, struct d
  * The key of the packet whose L3 header is at offset, as PACKET_KEY(). A global function: the
  * verifier checks it once, not once for each call.
  */
-__noinline __u64 slow_ip(struct __sk_buff *skb, __u32 offset, __u32 v6, __u32 egress) {
+__noinline __u64 slow_ip(PB_CONTEXT(context), __u32 offset, __u32 v6, __u32 egress) {
+    struct __sk_buff *skb = context;
     struct fragment_id id = {.egress = egress != 0, .v6 = v6 != 0};
     struct datagram at = {.offset = offset};
     __u32 transport, key;

@@ -23,6 +23,7 @@
 
 #include "access.h"
 #include "alloc_slot.h"
+#include "context.h"
 #include "gso.h"
 #include "parse.h"
 #include "parse_slow.h"
@@ -129,7 +130,8 @@ static __always_inline int ring_has_slots(void) {
  * Counts any packet. The row comes first: for an interface that isn't counted no slot is taken. A
  * global function: the verifier checks it once.
  */
-__noinline int count_slow(struct __sk_buff *skb, __u32 egress) {
+__noinline int count_slow(PB_CONTEXT(context), __u32 egress) {
+    struct __sk_buff *skb = context;
     struct wire wire = {.packets = 1, .bytes = skb->len};
     __u32 cpu = bpf_get_smp_processor_id(), l3 = l2_len, key, slot;
     struct pb_counters *counter;
@@ -220,7 +222,9 @@ static __always_inline int count_fast(struct __sk_buff *skb, __u32 egress, __u32
  * Counts a packet of ingress while the namespace has IPsec states. A second instance of the fast
  * path, with a call in front of it, so that the first has none.
  */
-__noinline int count_ipsec(struct __sk_buff *skb) {
+__noinline int count_ipsec(PB_CONTEXT(context)) {
+    struct __sk_buff *skb = context;
+
     if (is_decrypted(skb, 0) || !count_fast(skb, 0, 0))
         count_slow(skb, 0);
     return TC_ACT_UNSPEC;

@@ -3,9 +3,11 @@
 # compile.sh DIRECTORY RELEASE CLANG...: the classifier as clang-CLANG of a Debian release
 # compiles it, in a clean system of that release, with its headers, libbpf and bpftool. Of each:
 #
-#   DIRECTORY/RELEASE-CLANG/tc_portbytes.bpf.o  the object, as the plugin embeds it
-#   DIRECTORY/RELEASE-CLANG/replay, rows        of tests/packets, around it, for this machine
-#   DIRECTORY/RELEASE-CLANG/version             what the compiler calls itself
+#   DIRECTORY/RELEASE-CLANG/replay, rows, verify  of tests/packets, around the object; they run in
+#                                                 /pb/objects/RELEASE-CLANG of a guest
+#   DIRECTORY/RELEASE-CLANG/lib                   what they are linked with: libbpf of that release
+#                                                 has a part in loading, see bpf/context.h
+#   DIRECTORY/RELEASE-CLANG/version               what the compiler calls itself
 #
 # or, in place of these, DIRECTORY/RELEASE-CLANG/skip, the reason why there is no such compiler, or
 # DIRECTORY/RELEASE-CLANG/failed, what it said.
@@ -48,7 +50,7 @@ provide() {
 
 # compile CLANG: as Makefile.am does. What is missing of the output's files was not made.
 compile() {
-    local at=/classifier to=$out/$release-$1 flags program
+    local at=/classifier to=$out/$release-$1 flags
     flags=$(sed -n 's/^BPF_FLAGS = //p' "$PB_BUILD/Makefile")
     # shellcheck disable=SC2016 # $1 and so on are those of sh inside
     inside "$system" sh -ec 'cd "$1"
@@ -57,15 +59,24 @@ compile() {
         "clang-$2" $3 -idirafter "$types" -Ibpf -ffile-prefix-map=./= \
             -c bpf/tc_portbytes.bpf.c -o unlinked.o
         bpftool gen object tc_portbytes.bpf.o unlinked.o
-        "clang-$2" --version | sed -n 1p >version' sh "$at" "$1" "$flags" || return
+        bpftool gen skeleton tc_portbytes.bpf.o name tc_portbytes_bpf >bpf/tc_portbytes.skel.h
+        for program in replay rows verify; do
+            "clang-$2" -std=gnu11 -O2 -pthread -Ibpf "tests/packets/$program.c" -o "$program" \
+                -lbpf -Wl,-rpath,"$4/lib" -Wl,--dynamic-linker="$4/lib/ld.so"
+        done
+        rm -rf lib
+        mkdir lib
+        ldd verify | sed -n "s|^\(.* => \)\{0,1\}[[:space:]]*\(/[^ ]*\) (.*|\2|p" |
+            while read -r file; do
+                case ${file##*/} in
+                ld*) cp -L "$file" lib/ld.so ;;
+                *) cp -L "$file" lib ;;
+                esac
+            done
+        "clang-$2" --version | sed -n 1p >version' \
+        sh "$at" "$1" "$flags" "/pb/objects/$release-$1" || return
     mkdir -p "$to"
-    cp "$system$at"/{tc_portbytes.bpf.o,version} "$to" &&
-        "$PB_BPFTOOL" gen skeleton "$to/tc_portbytes.bpf.o" name tc_portbytes_bpf \
-            >"$to/tc_portbytes.skel.h" || return
-    for program in replay rows; do
-        "${CC:-cc}" -std=gnu11 -O2 -pthread -I"$to" -I"$PB_SOURCE/bpf" \
-            "$PB_SOURCE/tests/packets/$program.c" -o "$to/$program" -lbpf || return
-    done
+    cp -R "$system$at"/{replay,rows,verify,lib,version} "$to"
 }
 
 command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
@@ -81,7 +92,8 @@ if ! [ -e "$cache/clang.complete" ]; then
 fi
 make_namespaces && open_system "$system" || exit
 rm -rf "$system/classifier"
-mkdir "$system/classifier" && cp -R "$PB_SOURCE/bpf" "$system/classifier" || exit
+mkdir -p "$system/classifier/tests" && cp -R "$PB_SOURCE/bpf" "$system/classifier" &&
+    cp -R "$PB_SOURCE"/tests/{packets,unit} "$system/classifier/tests" || exit
 for compiler in "${compilers[@]}"; do
     rm -rf "$out/$release-$compiler"
     # An installation that was cut short would disturb the next one.

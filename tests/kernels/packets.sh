@@ -19,12 +19,11 @@ ok() {
     fi
 }
 
-# verify OBJECT: loads both programs; what was verified, or the verifier's last words, is said
+# verify DIRECTORY: loads both programs; what was verified, or the verifier's last words, is said
 verify() {
     local log status instructions
-    log=$(bpftool -d prog loadall "$1" /sys/fs/bpf/verified 2>&1)
+    log=$("$1/verify" 2>&1)
     status=$?
-    rm -rf /sys/fs/bpf/verified
     if [ $status -eq 0 ]; then
         instructions=$(sed -n 's/^processed \([0-9]*\) insns.*/\1/p' <<<"$log" | xargs)
         echo "# verified instructions, $name on $PB_KERNEL: $instructions"
@@ -42,7 +41,7 @@ verify() {
 
 for object in /pb/objects/*; do
     name=${object##*/}
-    verify "$object/tc_portbytes.bpf.o"
+    verify "$object"
     status=$?
     ok $status "$name: the kernel loads both programs"
     [ $status -eq 0 ] || continue

@@ -158,7 +158,8 @@ compile() {
         if [[ $one == own ]]; then
             one=own:$own
             mkdir "$work/objects/own-$own"
-            cp "$1/bpf/tc_portbytes.bpf.o" "$1"/tests/packets/{replay,rows} "$work/objects/own-$own/"
+            mkdir "$work/objects/own-$own/lib" # they take the host's, which the guest has
+            cp "$1"/tests/packets/{replay,rows,verify} "$work/objects/own-$own/"
             echo "$version" >"$work/objects/own-$own/version"
         fi
         take_object "${one/:/-}" "$2/pb/objects"
@@ -171,10 +172,10 @@ take_object() {
     tests_said=$((tests_said + 1))
     if [[ -e $from/skip ]]; then
         echo "ok $tests_said - classifier $1 # SKIP $(<"$from/skip")"
-    elif [[ ! -e $from/failed && -e $from/replay && -e $from/rows ]]; then
+    elif [[ ! -e $from/failed && -e $from/replay && -e $from/rows && -e $from/verify ]]; then
         rows+=("$1")
         mkdir "$2/$1"
-        cp "$from"/{tc_portbytes.bpf.o,replay,rows} "$2/$1/"
+        cp -R "$from"/{replay,rows,verify,lib} "$2/$1/"
         echo "ok $tests_said - classifier $1: $(<"$from/version")"
     else
         failures=$((failures + 1))
