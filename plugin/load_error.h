@@ -15,8 +15,9 @@ int check_kernel(char reason[LOAD_ERROR_SIZE]);
 
 /*
  * The sentence for an error of loading, negative errno or libbpf's. Returns -EPERM if capabilities
- * are missing, whatever the kernel said, or if -EPERM is a user namespace's; else `error`. In the
- * first two cases what libbpf said is discarded, see log_capture_discard.
+ * are missing, whatever the kernel said, or if -EPERM is a user namespace's; else `error`. What
+ * libbpf and the verifier said is discarded, see log_capture_discard, where it would mislead: in
+ * the first two cases, and where kernel and libbpf can't tell the classifier's contexts.
  */
 int explain_load_error(int error, char reason[LOAD_ERROR_SIZE]);
 
