@@ -141,6 +141,10 @@ static int on_standard_types(struct settings *settings, const oconfig_item_t *it
     return value_boolean(item, &settings->standard_types);
 }
 
+static int on_notify_new_ports(struct settings *settings, const oconfig_item_t *item) {
+    return value_boolean(item, &settings->notify_new_ports);
+}
+
 static const struct option {
     const char *name;
     int (*on)(struct settings *settings, const oconfig_item_t *item);
@@ -161,6 +165,7 @@ static const struct option {
     {"IdleTimeout", on_idle_timeout, false},
     {"Persist", on_persist, false},
     {"StandardTypes", on_standard_types, false},
+    {"NotifyNewPorts", on_notify_new_ports, false},
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))

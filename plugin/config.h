@@ -34,12 +34,13 @@ struct settings {
     /* Busy ports get a series. Not given: if no Port is. A Group alone leaves it to them: it puts
      * some ports together, and says nothing about the others. The same with listening_ports. */
     bool dynamic_ports;
-    bool listening_ports; /* ports with a listening socket get a series; with COUNT_LOCAL only */
-    __u32 top_ports;      /* dynamic series at a time, at most PB_DYNAMIC_MAX; 0: no limit */
-    __u32 idle_timeout;   /* seconds, at least 1 */
-    bool persist;         /* the counters outlive the process, on bpffs */
-    bool standard_types;  /* if_octets and if_packets instead of port_traffic */
-    __u32 given;          /* private to config.c: bit i is set if option i was given */
+    bool listening_ports;  /* ports with a listening socket get a series; with COUNT_LOCAL only */
+    __u32 top_ports;       /* dynamic series at a time, at most PB_DYNAMIC_MAX; 0: no limit */
+    __u32 idle_timeout;    /* seconds, at least 1 */
+    bool persist;          /* the counters outlive the process, on bpffs */
+    bool standard_types;   /* if_octets and if_packets instead of port_traffic */
+    bool notify_new_ports; /* a notification for each port that becomes a series */
+    __u32 given;           /* private to config.c: bit i is set if option i was given */
 };
 
 /* The settings without any block. 0 or -ENOMEM; config_free() is allowed after both. */

@@ -179,10 +179,13 @@ void interface_apply_listeners(const struct interface_env *env, bool loopback) {
 static void account(struct interface *interface, const struct interface_env *env, const __u32 *list,
                     __u32 number) {
     struct instance *instance = interface->instance;
+    __u64 now = boottime();
 
     counters_read(instance->counters, list, number, env->sums);
     slots_account(env->slots, instance->tally, env->sums, ledger_account, interface->ledger);
-    ledger_update(interface->ledger, boottime());
+    ledger_update(interface->ledger, now);
+    interface->period = interface->accounted_at ? now - interface->accounted_at : 0;
+    interface->accounted_at = now;
     save_state(env, interface);
 }
 
@@ -194,6 +197,7 @@ void interface_read(struct interface *interface, const struct interface_env *env
                     __u32 number) {
     apply_selected(interface, env->settings);
     account(interface, env, list, number);
+    interface->reads += interface->reads <= NEW_PORTS_FIRST_READS;
     ledger_for_each_port(interface->ledger, keep_slot, env->slots);
 }
 
@@ -219,6 +223,8 @@ int interface_begin(struct interface *interface, const struct interface_env *env
         return error;
     }
     instance->counting = *resumed = saved != NULL;
+    if (saved)
+        interface->reads = NEW_PORTS_FIRST_READS;
     interface_take(interface, env, instance, link);
     return 0;
 }
@@ -319,6 +325,14 @@ bool interface_check(struct interface *interface, bool restore) {
 }
 
 /* ---- reporting ---- */
+
+void interface_find_new(struct interface *interface, const struct key_set *known,
+                        struct new_ports *found) {
+    if (found && interface->reads > NEW_PORTS_FIRST_READS)
+        new_ports_find(found, interface->ledger, interface->name, known, interface->period);
+    else
+        new_ports_skip(interface->ledger);
+}
 
 struct reporter {
     interface_report_fn *report;

@@ -19,6 +19,7 @@
 #include "listeners.h"
 #include "log_limit.h"
 #include "netlink.h"
+#include "new_ports.h"
 #include "policy.h"
 #include "slots.h"
 
@@ -86,6 +87,9 @@ struct interface {
     __u64 removed_at;                  /* monotonic ns; 0: not removed */
     const struct listeners *listeners; /* those of all interfaces; NULL: never counted */
     bool admitted;                     /* its series are reported */
+    unsigned reads;                    /* up to one more than NEW_PORTS_FIRST_READS, or from that */
+    __u64 accounted_at;                /* boottime ns; 0: never */
+    __u64 period;                      /* ns between the last two times; 0: unknown */
     bool loopback;            /* listeners on loopback addresses can be reached through it */
     __u64 retry_at;           /* monotonic ns: no attempt to attach to failed_index before then */
     struct log_limit failure; /* to attach, of the index and with the error that follow */
@@ -151,6 +155,13 @@ void interface_apply_listeners(const struct interface_env *env, bool loopback);
 /* Accounts what the interface counted in the listed slots, and keeps those of its series. */
 void interface_read(struct interface *interface, const struct interface_env *env, const __u32 *list,
                     __u32 number);
+
+/*
+ * Adds to `found` what has become a series with the last read. NULL: nobody is to know, as in the
+ * first NEW_PORTS_FIRST_READS reads, unless a saved state was restored. Before interface_report.
+ */
+void interface_find_new(struct interface *interface, const struct key_set *known,
+                        struct new_ports *found);
 
 /*
  * Reports every series once; after the interface was removed for final_reports more reads. Totals

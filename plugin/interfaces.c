@@ -308,6 +308,26 @@ static bool counts_loopback(const struct interfaces *interfaces) {
     return false;
 }
 
+static void add_known(void *context, __u32 key) {
+    key_set_add(context, key);
+}
+
+/* A service that was there before collectd is not new, however late its first packet comes. */
+static void update_known(struct interfaces *interfaces) {
+    if (interfaces->reads == NEW_PORTS_FIRST_READS)
+        return;
+    interfaces->reads++;
+    listeners_for_each(&interfaces->env.listeners, true, add_known, &interfaces->known);
+}
+
+static void find_new(struct interfaces *interfaces) {
+    interfaces->new_ports = (struct new_ports){0};
+    update_known(interfaces);
+    for (struct interface *i = interfaces->first; i; i = i->next)
+        interface_find_new(i, &interfaces->known,
+                           interfaces_admit(interfaces, i) ? &interfaces->new_ports : NULL);
+}
+
 static void end_everywhere(void *context, __u32 key) {
     const struct interfaces *interfaces = context;
 
@@ -336,6 +356,8 @@ void interfaces_read(struct interfaces *interfaces, __u64 interval, interface_re
     slots_recycle(slots);
 
     bar_pass(&interfaces->names, boottime());
+    if (interfaces->env.settings->notify_new_ports)
+        find_new(interfaces);
     for (struct interface *i = interfaces->first; i; i = i->next)
         interface_report(i, interfaces_admit(interfaces, i) ? report : NULL, context);
     /* After the reports: a series that ends has reported all that it counted. */

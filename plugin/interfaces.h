@@ -26,6 +26,9 @@ struct interfaces {
     struct interface_env env;
     struct bar names; /* that had series for the first time */
     struct log_limit names_failure;
+    struct new_ports new_ports; /* of the last read, with notify_new_ports */
+    struct key_set known;       /* the ports that listened in the first reads */
+    unsigned reads;             /* up to NEW_PORTS_FIRST_READS */
 };
 
 /*
@@ -93,7 +96,7 @@ void interfaces_forget(struct interfaces *interfaces, const struct links *links)
 
 /*
  * Reads every interface and reports every series. interval: nanoseconds between reads. May wait
- * for a grace period.
+ * for a grace period. With notify_new_ports, new_ports has what became a series.
  */
 void interfaces_read(struct interfaces *interfaces, __u64 interval, interface_report_fn *report,
                      void *context);

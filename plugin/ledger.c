@@ -91,6 +91,11 @@ struct series *ledger_use_fixed(struct ledger *ledger, __u32 slot) {
     return series;
 }
 
+static void set_new(struct ledger *ledger, struct series *series) {
+    series->is_new = true;
+    ledger->any_new = true;
+}
+
 static struct series *find_series(const struct ledger *ledger, __u32 key) {
     __u32 index;
 
@@ -125,7 +130,10 @@ void ledger_account(void *context, __u32 slot, __u32 key, __u64 slot_bytes,
     bool listening;
 
     if (slot < PB_FIXED_SLOTS) {
-        credit(ledger_use_fixed(ledger, slot), delta);
+        series = &ledger->fixed[slot];
+        if (!series->key)
+            set_new(ledger, ledger_use_fixed(ledger, slot));
+        credit(series, delta);
         return;
     }
     series = find_series(ledger, key);
@@ -244,8 +252,10 @@ static struct series *promote(struct ledger *ledger, struct places *places,
     series = ledger_add_port(ledger, candidate->key);
     if (!series)
         return NULL;
-    if (!has_record)
+    if (!has_record) {
         ledger_begun(ledger, kind);
+        set_new(ledger, series);
+    }
     if (series->kind != SELECTED)
         series->kind = kind;
     return series;

@@ -17,7 +17,7 @@
  * One read is, in this order:
  *     ledger_select for the ports and groups concerned,
  *     ledger_account for every slot that counted something,
- *     ledger_update, [ledger_save], ledger_report, [ledger_end]
+ *     ledger_update, [ledger_save], [ledger_for_each_new], ledger_report, [ledger_end]
  *
  * A series that becomes active reports its previous total at that read, 0 if it is new. What the
  * read brought is deferred to the next report: collectd computes no rate from the first value of a
@@ -115,6 +115,15 @@ size_t ledger_saved_size(const struct ledger_policy *policy);
 void ledger_save(const struct ledger *ledger, void *to);
 bool ledger_saved_is_valid(const struct ledger_policy *policy, const void *from);
 int ledger_restore(struct ledger *ledger, const void *from);
+
+/*
+ * Called for each series that began since the last call and had no record, in this ledger or in
+ * the saved one: a port that became one by what it counted, in the order in which they did; then
+ * the fixed ones. slot, key: as for series_name. bytes: rx + tx that it counted in the read in
+ * which it began. Call it between ledger_update and ledger_report.
+ */
+typedef void ledger_new_fn(void *context, __u32 slot, __u32 key, __u64 bytes);
+void ledger_for_each_new(struct ledger *ledger, ledger_new_fn *each, void *context);
 
 /* Called for each active series. instance: see series_name.h; valid during the call only. */
 typedef void ledger_report_fn(void *context, const char *instance, const struct pb_counters *total);

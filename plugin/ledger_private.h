@@ -21,6 +21,7 @@ struct series {
     bool reported;   /* at least once since it became active */
     bool unreported; /* total contains an amount that no report has included yet */
     bool ending;     /* by ledger_end, as soon as it may */
+    bool is_new;     /* ledger_for_each_new has not had it yet */
 };
 
 /* A port without an active series that may get one at this read. */
@@ -55,6 +56,7 @@ struct ledger {
     struct candidate *candidates;
     __u32 candidates_number, candidates_capacity;
     char interface[64];
+    bool any_new; /* some series is new */
     __u32 fixed_number;
     __u16 fixed_used[PB_FIXED_SLOTS];    /* the slots of those that ever counted anything */
     struct series fixed[PB_FIXED_SLOTS]; /* by slot; they need no memory that may not be there */

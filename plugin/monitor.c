@@ -240,3 +240,8 @@ void monitor_read(struct monitor *monitor, __u64 interval, monitor_report_fn *re
     interfaces_read(&monitor->interfaces, interval, report, context);
     pthread_mutex_unlock(&monitor->lock);
 }
+
+/* Without the lock, as monitor_read alone changes them. */
+void monitor_new_ports(const struct monitor *monitor, struct new_ports *out) {
+    *out = monitor->interfaces.new_ports;
+}

@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "config.h"
+#include "new_ports.h"
 #include "tc_portbytes.h"
 
 struct monitor;
@@ -32,6 +33,9 @@ void monitor_stop(struct monitor *monitor);
 /* One value list: totals since the daemon began, in bytes and packets. */
 typedef void monitor_report_fn(void *context, const char *interface, const char *instance,
                                const struct pb_counters *total);
+
+/* What the last read found, with notify_new_ports; else nothing. In the thread that reads. */
+void monitor_new_ports(const struct monitor *monitor, struct new_ports *out);
 
 /* Reads every interface and reports every series. interval: nanoseconds between reads. */
 void monitor_read(struct monitor *monitor, __u64 interval, monitor_report_fn *report,

@@ -115,6 +115,42 @@ static void dispatch(void *context, const char *interface, const char *instance,
     }
 }
 
+static const char *main_type(void) {
+    return settings.standard_types ? "if_octets" : TYPE;
+}
+
+static void notify(const char *interface, const char *instance, const char *message) {
+    notification_t notification = {.severity = NOTIF_OKAY, .time = cdtime()};
+
+    sstrncpy(notification.host, hostname_g, sizeof(notification.host));
+    sstrncpy(notification.plugin, PLUGIN, sizeof(notification.plugin));
+    sstrncpy(notification.plugin_instance, interface, sizeof(notification.plugin_instance));
+    sstrncpy(notification.type, main_type(), sizeof(notification.type));
+    sstrncpy(notification.type_instance, instance, sizeof(notification.type_instance));
+    sstrncpy(notification.message, message, sizeof(notification.message));
+    plugin_dispatch_notification(&notification);
+}
+
+/*
+ * After the read, as collectd calls whoever is notified in this thread: one that sends mail may
+ * take seconds, in which links can still be attached.
+ */
+static void notify_new_ports(void) {
+    char message[NEW_PORT_MESSAGE];
+    struct new_ports found;
+
+    monitor_new_ports(monitor, &found);
+    for (unsigned i = 0; i < found.number; i++) {
+        new_port_message(message, &found.port[i]);
+        notify(found.port[i].interface, found.port[i].instance, message);
+    }
+    if (found.left_out) {
+        snprintf(message, sizeof(message), "%u more ports became series in this read",
+                 found.left_out);
+        notify("", "", message);
+    }
+}
+
 static int on_config(oconfig_item_t *block) {
     return config_block(&settings, block);
 }
@@ -132,6 +168,8 @@ static int on_read(void) {
     if (!monitor) /* collectd -T reads once, although init failed */
         return -1;
     monitor_read(monitor, CDTIME_T_TO_NS(plugin_get_interval()), dispatch, &now);
+    if (settings.notify_new_ports)
+        notify_new_ports();
     return 0;
 }
 

@@ -24,10 +24,11 @@ struct servent *getservbyname(const char *name, const char *protocol) {
 
 /* The options of the plugin are chosen more often than by chance. */
 static char *take_key(struct input *input) {
-    static const char *const keys[] = {"Interface",    "IgnoreSelected", "Direction", "CountBy",
-                                       "MaxPorts",     "FoldEphemeral",  "MinBytes",  "Port",
-                                       "DynamicPorts", "ListeningPorts", "TopPorts",  "IdleTimeout",
-                                       "Persist",      "StandardTypes",  "Group"};
+    static const char *const keys[] = {
+        "Interface",    "IgnoreSelected", "Direction", "CountBy",
+        "MaxPorts",     "FoldEphemeral",  "MinBytes",  "Port",
+        "DynamicPorts", "ListeningPorts", "TopPorts",  "IdleTimeout",
+        "Persist",      "StandardTypes",  "Group",     "NotifyNewPorts"};
     unsigned which = take(input);
     char *key;
 

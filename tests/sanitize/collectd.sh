@@ -69,7 +69,7 @@ all_well "start and stop"
 
 # ---- traffic, an interface that comes and goes, all kinds of ports ----
 
-write_config 'MinBytes 0' 'MaxPorts 16' 'DynamicPorts true' 'ListeningPorts true' 'Port "udp/53"' 'Port "8000-8099"' 'TopPorts 4' 'IdleTimeout 2'
+write_config 'MinBytes 0' 'MaxPorts 16' 'DynamicPorts true' 'ListeningPorts true' 'Port "udp/53"' 'Port "8000-8099"' 'TopPorts 4' 'IdleTimeout 2' 'NotifyNewPorts true'
 start_collectd "${sanitized[@]}"
 ok $? "collectd starts with many options"
 in_b "$PB_TOOLS/blast" b0 4 udp 40000 53 1009 100 >/dev/null

@@ -43,6 +43,7 @@ int main(void) {
     printf("IdleTimeout %u\n", settings.idle_timeout);
     printf("Persist %s\n", word(settings.persist));
     printf("StandardTypes %s\n", word(settings.standard_types));
+    printf("NotifyNewPorts %s\n", word(settings.notify_new_ports));
     config_free(&settings);
     return 0;
 }

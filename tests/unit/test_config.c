@@ -93,6 +93,7 @@ static void test_defaults(void) {
     is_u64(settings.idle_timeout, 3600, "IdleTimeout: 3600");
     ok(!settings.persist, "Persist: false");
     ok(!settings.standard_types, "StandardTypes: false");
+    ok(!settings.notify_new_ports, "NotifyNewPorts: false");
     is_u64(settings.given, 0, "no option is given");
     config_free(&settings);
     ok(!settings.interfaces && !settings.ports, "freed settings own nothing");
@@ -121,6 +122,7 @@ enum field {
     IDLE_TIMEOUT,
     PERSIST,
     STANDARD_TYPES,
+    NOTIFY_NEW_PORTS,
     PORTS_NUMBER,
     FIELDS
 };
@@ -136,6 +138,7 @@ static void get_fields(const struct settings *settings, __u64 fields[FIELDS]) {
     fields[IDLE_TIMEOUT] = settings->idle_timeout;
     fields[PERSIST] = settings->persist;
     fields[STANDARD_TYPES] = settings->standard_types;
+    fields[NOTIFY_NEW_PORTS] = settings->notify_new_ports;
     fields[PORTS_NUMBER] = settings->ports_number;
 }
 
@@ -188,6 +191,8 @@ static const struct {
     {LINE("Persist", BOOLEAN(0)), PERSIST, false},
     {LINE("StandardTypes", BOOLEAN(1)), STANDARD_TYPES, true},
     {LINE("StandardTypes", BOOLEAN(0)), STANDARD_TYPES, false},
+    {LINE("NotifyNewPorts", BOOLEAN(1)), NOTIFY_NEW_PORTS, true},
+    {LINE("NotifyNewPorts", BOOLEAN(0)), NOTIFY_NEW_PORTS, false},
     {LINE("Port", NUMBER(443)), PORTS_NUMBER, 2},
     {LINE("Port", TEXT("udp/53")), PORTS_NUMBER, 1},
     {LINE("minbytes", NUMBER(7)), MIN_BYTES, 7},
@@ -518,6 +523,7 @@ static const struct kind {
     {"IdleTimeout", NUMBER(5), "an integer from 1 to 315360000", false, false},
     {"Persist", BOOLEAN(1), "true or false", false, false},
     {"StandardTypes", BOOLEAN(1), "true or false", false, false},
+    {"NotifyNewPorts", BOOLEAN(1), "true or false", false, false},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

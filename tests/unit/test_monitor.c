@@ -952,6 +952,49 @@ static void test_names_that_fail(void) {
     end(&simulated);
 }
 
+/* ---- NotifyNewPorts ---- */
+
+/* The protocol has its first packet on ethN; a read later, how many new ports there are. */
+static unsigned protocol_packet(struct simulated *simulated, unsigned interface, __u32 protocol) {
+    char name[] = "eth1";
+
+    rows[interface].counters[PB_SLOT_IP(protocol)].rx_packets++;
+    rows[interface].counters[PB_SLOT_IP(protocol)].rx_bytes += 60;
+    read_total(simulated, name);
+    return simulated->interfaces.new_ports.number;
+}
+
+static void test_notify_new_ports(void) {
+    struct simulated simulated;
+    unsigned early = 0;
+
+    begin(&simulated, 1);
+    look(&simulated);
+    for (unsigned n = 0; n <= NEW_PORTS_FIRST_READS; n++)
+        early += protocol_packet(&simulated, 1, 100 + n);
+    is_u64(early, 0, "NotifyNewPorts false: nothing is found");
+    end(&simulated);
+
+    begin(&simulated, 1);
+    simulated.settings.notify_new_ports = true;
+    look(&simulated);
+    for (unsigned n = 0; n < NEW_PORTS_FIRST_READS; n++)
+        early += protocol_packet(&simulated, 1, 100 + n);
+    is_u64(early, 0, "in the first %u reads nothing is new", NEW_PORTS_FIRST_READS);
+    is_u64(protocol_packet(&simulated, 1, 99), 1, "in the next one something is");
+    is_text(simulated.interfaces.new_ports.port[0].instance, "ip-99", "by name");
+    is_u64(simulated.interfaces.new_ports.port[0].period, SECOND, "and since the read before");
+    is_u64(protocol_packet(&simulated, 1, 99), 0, "and only there");
+    is_u64(protocol_packet(&simulated, 1, 100), 0, "what came in the first reads stays known");
+    links_number = 2;
+    look(&simulated);
+    for (unsigned n = 0; n < NEW_PORTS_FIRST_READS; n++)
+        early += protocol_packet(&simulated, 2, 100 + n);
+    is_u64(early, 0, "nor is anything on an interface that comes later, in its first reads");
+    is_u64(protocol_packet(&simulated, 2, 99), 1, "then it is, whatever others have had");
+    end(&simulated);
+}
+
 int main(void) {
     test_young_machine(1000000, 300);
     test_young_machine(10, 300);
@@ -971,5 +1014,6 @@ int main(void) {
     test_new_names();
     test_new_name_keeps_no_slot();
     test_log_of_new_names();
+    test_notify_new_ports();
     return tap_end();
 }
