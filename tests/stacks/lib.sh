@@ -89,6 +89,27 @@ serve() {
 # ask COMMAND...: one of the unpacked programs, e.g. a client
 ask() { (from_root "$@"); }
 
+# ---- VictoriaMetrics ----
+
+# As unpack does; with the libraries of collectd's write_prometheus.
+unpack_victoriametrics() {
+    unpack victoriametrics victoria-metrics libmicrohttpd12 libprotobuf-c1
+}
+
+# serve_victoriametrics ARGUMENT...: from root, with data in $work/victoriametrics; waits until it
+# answers at http://127.0.0.1:8428, which has Prometheus's API below /api/v1. Sets served. By
+# default a query has a value after 30 s only, and may be answered from a cache.
+serve_victoriametrics() {
+    serve victoriametrics victoria-metrics -storageDataPath="$work/victoriametrics" \
+        -httpListenAddr=127.0.0.1:8428 -memory.allowedBytes=64MB -search.latencyOffset=0s \
+        -search.disableCache "$@"
+    wait_for 120 victoriametrics_answers
+}
+victoriametrics_answers() {
+    in_a timeout 60 python3 -c \
+        'import urllib.request as r; r.urlopen("http://127.0.0.1:8428/health")' 2>/dev/null
+}
+
 # ---- known traffic ----
 
 # What send_known sends through a0, each time: INSTANCE RX_BYTES RX_PACKETS TX_BYTES TX_PACKETS.
