@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# VictoriaMetrics has the exact numbers: by scraping collectd's write_prometheus, by Graphite's
+# protocol and by InfluxDB's; increases are exact, also of series that begin with their traffic;
+# vmalert understands the rules for Prometheus.
+# shellcheck source=tests/stacks/lib.sh
+. "${0%/*}/lib.sh"
+
+conf=${0%/*}/../../conf
+unpack_victoriametrics || {
+    skip "there is no package victoria-metrics" "VictoriaMetrics"
+    finish
+}
+
+# metricsql NAME QUERY: what is found, as "PORT RX_BYTES RX_PACKETS TX_BYTES TX_PACKETS" with the
+# port from the label of that name; or, without a port, the value
+metricsql() {
+    in_a timeout 60 python3 - "$@" 2>/dev/null <<'END'
+import json, re, sys, urllib.parse, urllib.request
+
+url = "http://127.0.0.1:8428/api/v1/query?" + urllib.parse.urlencode({"query": sys.argv[2]})
+rows = {}
+for series in json.load(urllib.request.urlopen(url, timeout=30))["data"]["result"]:
+    labels, value = series["metric"], series["value"][1]
+    column = re.search("[rt]x_(bytes|packets)", labels.get("__name__", ""))
+    if sys.argv[1] not in labels or not column:
+        print(value)
+        continue
+    rows.setdefault(labels[sys.argv[1]], {})[column[0]] = value
+for name, row in sorted(rows.items()):
+    print(name, *(row.get(c) for c in ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")))
+END
+}
+
+# The label that names the port, and the series.
+declare -A port=([scrape]=type [graphite]=type_instance [influxdb]=type_instance)
+declare -A counters=(
+    [scrape]='{__name__=~"collectd_tc_portbytes_port_traffic_.+_total",instance="host",tc_portbytes="a0"}'
+    [graphite]='{__name__=~"tc_portbytes[.]port_traffic[.].+",host="host",plugin_instance="a0"}'
+    [influxdb]='{__name__=~"tc_portbytes_.x_.+",host="host",instance="a0",type="port_traffic"}'
+)
+expected=$(sort <<<"$known"$'\n'"$fed"$'\n'"tcp-other 1100 11 0 0")
+stored() { metricsql "${port[$1]}" "${counters[$1]}" | grep -v ' 0 0 0 0$'; }
+increases() {
+    metricsql "${port[$1]}" "increase(${counters[$1]}[10m]) keep_metric_names" |
+        grep -v ' 0 0 0 0$'
+}
+complete() { [ "$(stored "$1")" = "$expected" ]; }
+
+make_namespaces
+make_veth 0
+# write_prometheus asks getaddrinfo with AI_ADDRCONFIG: loopback's address alone is none.
+ip -n "$A" address add 10.99.9.1/24 dev a0
+
+sed 's/web1.example.org/127.0.0.1/; s/interval: 5s/interval: 1s/' "$conf/stacks/prometheus.yml" \
+    >"$work/prometheus.yml"
+arguments=$(sed -n 's/^ARGS="-storageDataPath=[^ ]* \(.*\)"$/\1/p' \
+    "$conf/stacks/victoriametrics.default" |
+    sed "s|/etc/prometheus|$work|; s/Addr=:/Addr=127.0.0.1:/g")
+# shellcheck disable=SC2086
+serve_victoriametrics $arguments
+ok $? "VictoriaMetrics starts"
+collectd_interval=2
+extra_config="$feed_config
+$(sed 's/0\.0\.0\.0/127.0.0.1/' "$conf/stacks/prometheus.conf")
+$(sed 's/victoriametrics.example.org/127.0.0.1/' "$conf/stacks/victoriametrics-graphite.conf")
+$(sed 's/influxdb.example.org/127.0.0.1/' "$conf/stacks/influxdb-udp.conf")"
+write_config 'Interface "a0"' 'Port "tcp/443"' 'Port "tcp/8443"' 'Port "udp/53"'
+start_collectd env LD_LIBRARY_PATH="$libraries"
+ok $? "collectd starts with write_prometheus, write_graphite and write_influxdb_udp"
+serve vmalert vmalert -rule="$conf/stacks/prometheus-rules.yml" -evaluationInterval=1s \
+    -datasource.url=http://127.0.0.1:8428 -remoteWrite.url=http://127.0.0.1:8428 \
+    -remoteWrite.flushInterval=200ms -notifier.url=http://127.0.0.1:9093 \
+    -httpListenAddr=127.0.0.1:8880
+feed >"$work/fed" &
+feeds=$!
+send_known
+is "$(in_b "$PB_TOOLS/blast" b0 4 tcp 40000 9000 11 100)" 11 "and 11 packets for tcp-other"
+wait "$feeds"
+ok $? "collectd takes values of a group and of decrypted"
+
+for way in scrape graphite influxdb; do
+    wait_for 120 complete "$way"
+    is "$(stored "$way")" "$expected" "$way: every counter, to the packet and the byte"
+    is "$(increases "$way")" "$expected" "$way: increase() is exact"
+done
+# Without -dedup.minScrapeInterval it would be there twice, with the same time.
+near "scrape: a value that was scraped twice is there once" \
+    "$(metricsql - 'count_over_time(
+        collectd_tc_portbytes_port_traffic_rx_bytes_total{type="tcp-443"}[10m])')" \
+    "$(metricsql - 'count_over_time(tc_portbytes_rx_bytes{type_instance="tcp-443"}[10m])')" 0.7 1.3
+# complaints NAME: of a server; not that collectd was scraped before it listened
+complaints() {
+    grep -E '[[:space:]](warn|error|fatal|panic)[[:space:]]' "$work/$1.out" |
+        grep -v 'scraping.*connection refused'
+}
+is "$(complaints victoriametrics)" "" "VictoriaMetrics complains of nothing"
+
+# ---- the rules for Prometheus, by vmalert ----
+
+# The series are younger than a minute, which a rate is taken over: compared are two of one age.
+# Only of rules that use no recorded series: VictoriaMetrics finds a new series up to 10 s late.
+recorded() {
+    ratio=$(metricsql - 'tc_portbytes:rx_bits:rate1m{type="tcp-443"} / tc_portbytes:tx_bits:rate1m')
+    [ -n "$ratio" ]
+}
+wait_for 120 recorded
+near "vmalert records the rates of tcp-443: in by out" "$ratio" \
+    "$(awk 'BEGIN { printf "%.9f", 120180 / 906093 }')" 0.999999 1.000001
+is "$(complaints vmalert)" "" "and vmalert complains of nothing"
+
+stop_collectd
+is "$?" 0 "SIGTERM ends collectd with status 0"
+finish
