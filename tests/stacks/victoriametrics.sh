@@ -39,13 +39,13 @@ declare -A counters=(
     [graphite]='{__name__=~"tc_portbytes[.]port_traffic[.].+",host="host",plugin_instance="a0"}'
     [influxdb]='{__name__=~"tc_portbytes_.x_.+",host="host",instance="a0",type="port_traffic"}'
 )
-expected=$(sort <<<"$known"$'\n'"$fed"$'\n'"tcp-other 1100 11 0 0")
+all=$(sort <<<"$known"$'\n'"$fed"$'\n'"tcp-other 1100 11 0 0")
 stored() { metricsql "${port[$1]}" "${counters[$1]}" | grep -v ' 0 0 0 0$'; }
 increases() {
     metricsql "${port[$1]}" "increase(${counters[$1]}[10m]) keep_metric_names" |
         grep -v ' 0 0 0 0$'
 }
-complete() { [ "$(stored "$1")" = "$expected" ]; }
+complete() { [ "$(stored "$1")" = "$all" ]; }
 
 make_namespaces
 make_veth 0
@@ -54,9 +54,8 @@ ip -n "$A" address add 10.99.9.1/24 dev a0
 
 sed 's/web1.example.org/127.0.0.1/; s/interval: 5s/interval: 1s/' "$conf/stacks/prometheus.yml" \
     >"$work/prometheus.yml"
-arguments=$(sed -n 's/^ARGS="-storageDataPath=[^ ]* \(.*\)"$/\1/p' \
-    "$conf/stacks/victoriametrics.default" |
-    sed "s|/etc/prometheus|$work|; s/Addr=:/Addr=127.0.0.1:/g")
+arguments=$(. "$conf/stacks/victoriametrics.default" && echo "${ARGS#*/var/lib/victoria-metrics}" |
+    sed "s|/etc/victoria-metrics|$work|; s/Addr=:/Addr=127.0.0.1:/g")
 # shellcheck disable=SC2086
 serve_victoriametrics $arguments
 ok $? "VictoriaMetrics starts"
@@ -81,8 +80,8 @@ ok $? "collectd takes values of a group and of decrypted"
 
 for way in scrape graphite influxdb; do
     wait_for 120 complete "$way"
-    is "$(stored "$way")" "$expected" "$way: every counter, to the packet and the byte"
-    is "$(increases "$way")" "$expected" "$way: increase() is exact"
+    is "$(stored "$way")" "$all" "$way: every counter, to the packet and the byte"
+    is "$(increases "$way")" "$all" "$way: increase() is exact"
 done
 # Without -dedup.minScrapeInterval it would be there twice, with the same time.
 near "scrape: a value that was scraped twice is there once" \
