@@ -36,16 +36,50 @@ same "the example agrees" \
     "$(sed -n 's/^#\t<\{0,1\}\([A-Z][A-Za-z]*\) "\{0,1\}\([a-z0-9]*\)"\{0,1\}.*/\1 \2/p;s/^#\t\(Interface\|Port\) .*/\1/p' \
         conf/tc_portbytes.conf | sed 's/^\(Interface\|Port\|Group\) .*/\1/' | sort -u)"
 
-# A link to a file below conf/stacks, then a block: the README shows what the tests use, but for
-# comments and empty lines.
+# conf/stacks/README.md: a link to a file beside it, then a block that shows what the tests use,
+# but for comments and empty lines.
 plain() { sed 's/^[ \t]*//;/^#/d;/^$/d' "$@"; }
+in_stacks() { find conf/stacks -type f ! -name README.md -printf '%f\n' | sort; }
+too_long="prometheus-rules.yml|threshold.conf" # to be shown
 while read -r file; do
-    same "the README shows $file as it is tested" "$(plain "$file")" "$(
+    same "conf/stacks/README.md shows $file as it is tested" "$(plain "conf/stacks/$file")" "$(
         awk -v link="]($file)" '
             index($0, link) { on = 1; next }
             on && /^    / { print; shown = 1 }
-            shown && /^[^ ]/ { exit }' README.md | plain)"
-done < <(grep -o '](conf/stacks/[^)]*)' README.md | sed 's/^](//;s/)$//' | sort -u)
+            shown && /^[^ ]/ { exit }' conf/stacks/README.md | plain)"
+done < <(in_stacks | grep -vxE "$too_long")
+same "what is in conf/stacks and conf/grafana is installed" \
+    "$(find conf/stacks conf/grafana -type f ! -name '*.py' | sort)" \
+    "$(sed -n '/^nobase_dist_doc_DATA/,/[^\\]$/p' Makefile.am | tr -s ' ' '\n' |
+        grep -E '^conf/(stacks|grafana)/' | sort)"
+
+# targets FILE: what its links lead to here, without http and the like, from the top
+targets() {
+    grep -oE '\]\([^)]*\)' "$1" | sed 's/^](//;s/)$//' | grep -v ':' | while IFS='#' read -r path anchor; do
+        case $path in
+        '') path=$1 ;;
+        *) path=$(realpath -ms --relative-to=. "$(dirname "$1")/$path") ;;
+        esac
+        echo "$path${anchor:+#$anchor}"
+    done
+}
+# anchors FILE: of its headings, as GitHub makes them
+anchors() {
+    sed -n 's/^##* //p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g;s/ /-/g'
+}
+# broken FILE: the links that lead nowhere
+broken() {
+    targets "$1" | while IFS='#' read -r path anchor; do
+        if [ ! -e "$path" ]; then
+            echo "$path"
+        elif [ -n "$anchor" ] && ! anchors "$path" | grep -qxF -- "$anchor"; then
+            echo "$path#$anchor"
+        fi
+    done
+}
+while read -r file; do
+    same "$file: every link leads somewhere" "$file:" "$file:$(broken "$file")"
+done < <(find . -name '*.md' ! -path './.*' -printf '%P\n' | sort)
 
 version=$(sed -n 's/^AC_INIT(\[tc_portbytes\], \[\([^]]*\)\].*/\1/p' configure.ac)
 same "the Debian package has its version" "$version" \
