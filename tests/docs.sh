@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Code, man page, README and example configuration know the same options with the same
-# defaults; the packages have the version of configure.ac. TAP. PB_SOURCE, PB_BUILD: as
-# conf/prepare.sh writes them.
+# defaults; the packages have the version of configure.ac; Grafana's dashboards are what
+# dashboards.py writes. TAP. PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
 set -uo pipefail
 cd "$PB_SOURCE" || exit 1
 number=0
@@ -85,5 +85,14 @@ version=$(sed -n 's/^AC_INIT(\[tc_portbytes\], \[\([^]]*\)\].*/\1/p' configure.a
 same "the Debian package has its version" "$version" \
     "$(sed -n '1s/.*(\(.*\)).*/\1/p' conf/debian/changelog)"
 same "the RPM has its version" "$version" "$(sed -n 's/^Version: *//p' conf/tc_portbytes.spec)"
+
+# Generated in a directory of their own, and compared.
+written=$(mktemp -d)
+trap 'rm -rf "$written"' EXIT
+python3 conf/grafana/dashboards.py "$written"
+for file in conf/grafana/*.json; do
+    same "$file is what dashboards.py writes" "$(cat "$written/${file##*/}")" "$(cat "$file")"
+done
+same "conf/grafana has no other dashboard" "$(cd "$written" && ls)" "$(cd conf/grafana && ls -- *.json)"
 echo "1..$number"
 exit $((failures > 0))

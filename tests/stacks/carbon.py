@@ -5,8 +5,8 @@
 carbon.py last DIR                 the last value of every whisper file: PATH VALUE
 carbon.py render DIR DASHBOARD FROM UNTIL NAME=VALUE...
     asks the render API every query of a dashboard, with its variables replaced, and prints
-    PANEL.QUERY|SERIES|SUM|MOST for each series there comes: the sum of value times step, and the
-    greatest value
+    PANEL QUERY|SERIES|SUM|MOST for each series there comes: the sum of value times step, and the
+    greatest value; PANEL QUERY||| first. An annotation is a panel of that name, its query Anno.
 """
 import json
 import os
@@ -35,25 +35,30 @@ def print_rendered(top, dashboard, begin, end, variables):
     django.setup()
     client = Client()
     with open(dashboard, encoding="utf-8") as file:
-        panels = json.load(file)["panels"]
-    for panel in panels:
-        for query in panel["targets"]:
-            target = query["target"]
-            for name, value in variables.items():
-                target = target.replace("$" + name, value)
-            answer = client.get("/render", {"target": target, "from": begin, "until": end,
-                                            "format": "json", "noCache": "1"})
-            label = "%d.%s" % (panel["id"], query["refId"])
-            if answer.status_code != 200:
-                print("%s|status %d|" % (label, answer.status_code))
-                continue
-            for series in json.loads(answer.content):
-                points = series["datapoints"]
-                known = [value for value, _ in points if value is not None]
-                if known and len(points) > 1:
-                    step = points[1][1] - points[0][1]
-                    print("%s|%s|%.3f|%.3f" % (label, series["target"], sum(known) * step,
-                                               max(known)))
+        board = json.load(file)
+    queries = [(annotation["name"], annotation["target"])
+               for annotation in board["annotations"]["list"]]
+    for panel in board["panels"]:
+        for inner in panel["panels"] if panel["type"] == "row" else [panel]:
+            queries += [(inner["title"], query) for query in inner["targets"]]
+    for title, query in queries:
+        label, target = "%s %s" % (title, query["refId"]), query["target"]
+        for name, value in variables.items():
+            target = target.replace("$" + name, value)
+            label = label.replace("$" + name, value)
+        print(label + "|||")
+        answer = client.get("/render", {"target": target, "from": begin, "until": end,
+                                        "format": "json", "noCache": "1"})
+        if answer.status_code != 200:
+            print("%s|status %d|" % (label, answer.status_code))
+            continue
+        for series in json.loads(answer.content):
+            points = series["datapoints"]
+            known = [value for value, _ in points if value is not None]
+            if known and len(points) > 1:
+                step = points[1][1] - points[0][1]
+                print("%s|%s|%.3f|%.3f" % (label, series["target"], sum(known) * step,
+                                           max(known)))
 
 
 def main():

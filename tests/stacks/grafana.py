@@ -9,7 +9,9 @@ first, each may use those before it; NAME=VALUE chooses a value. Prints, separat
     variable NAME VALUE...
     query    PANEL REF NUMBER-OF-SERIES-WITH-DATA
     sum      PANEL REF LEGEND VALUE    a series of a graph, integrated over the time asked for
+    link     PANEL REF LEGEND PORT     the port that a click on the series chooses
     cell     PANEL ROW COLUMN VALUE    of a table
+    event    ANNOTATION TITLE TAG...   of an annotation
     error    TEXT
 
 Only what the two dashboards use is understood; anything else is an error.
@@ -64,31 +66,44 @@ class Prometheus:
     def text(target):
         return target["expr"]
 
-    def series(self, target, query):
-        """[(legend, [(time, value)])]"""
-        if target.get("instant"):
-            answer = get(self.url, "/api/v1/query", query=query, time=self.end)
-        else:
-            answer = get(
-                self.url,
-                "/api/v1/query_range",
-                query=query,
-                start=self.start,
-                end=self.end,
-                step=self.interval,
-            )
+    def range(self, query):
+        """[(labels, [(time, value)])]"""
+        answer = get(
+            self.url,
+            "/api/v1/query_range",
+            query=query,
+            start=self.start,
+            end=self.end,
+            step=self.interval,
+        )
         for series in answer["data"]["result"]:
-            labels = series["metric"]
+            yield series["metric"], [(float(t), float(v)) for t, v in series["values"]]
+
+    def series(self, target, query):
+        """[(legend, labels, [(time, value)])]"""
+        for labels, points in self.range(query):
             legend = re.sub(
                 r"{{(\w+)}}", lambda m, named=labels: named[m[1]], target["legendFormat"]
             )
-            points = series.get("values") or [series["value"]]
-            yield legend or labels["type"], [(float(t), float(v)) for t, v in points]
+            yield legend, labels, points
 
     def rows(self, target, query):
         """One column, named as Grafana's merge of several queries does."""
-        for name, points in self.series(target, query):
-            yield name, {f"Value #{target['refId']}": points[-1][1]}
+        answer = get(self.url, "/api/v1/query", query=query, time=self.end)
+        for series in answer["data"]["result"]:
+            yield series["metric"]["type"], {f"Value #{target['refId']}": float(series["value"][1])}
+
+    def events(self, annotation, expand):
+        """[(title, tags)], with Grafana's rule: a value that is not above 0 is none."""
+        if annotation["expr"] != annotation["target"]["expr"]:
+            raise ValueError("two queries in an annotation")
+        for labels, points in self.range(expand(annotation["expr"])):
+            if any(value > 0 for _, value in points):
+                title = re.sub(
+                    r"{{(\w+)}}", lambda m, named=labels: named[m[1]], annotation["titleFormat"]
+                )
+                keys = annotation["tagKeys"].split(",")
+                yield title, [labels[key] for key in keys if key in labels]
 
 
 class InfluxDB:
@@ -114,6 +129,10 @@ class InfluxDB:
             raise ValueError(result["error"])
         return result.get("series", [])
 
+    @staticmethod
+    def events(annotation, _):
+        raise ValueError(f"annotation {annotation['name']}: not expected")
+
     def values(self, query, expand):
         # Grafana replaces only the first $timeFilter of a variable's query.
         if query.count("$timeFilter") > 1:
@@ -125,11 +144,12 @@ class InfluxDB:
         return target["query"]
 
     def series(self, target, query):
+        """[(legend, labels, [(time, value)])]"""
         for series in self.ask(query):
             tags = series.get("tags", {})
             legend = re.sub(r"\$tag_(\w+)", lambda m, named=tags: named[m[1]], target["alias"])
             points = [(t, v) for t, v in series["values"] if v is not None]
-            yield legend, points
+            yield legend, tags, points
 
     def rows(self, _, query):
         for series in self.ask(query):
@@ -151,6 +171,7 @@ class Dashboard:
         self.interval = interval
         self.known = self.server.builtin()
         self.chosen = chosen
+        self.ports = []
 
     def expand(self, text):
         for name in sorted(self.known, key=len, reverse=True):
@@ -166,9 +187,13 @@ class Dashboard:
                 self.check_source(variable)
                 values = self.server.values(variable["query"], self.expand)
             else:
-                values = [self.chosen.get(name, variable["current"]["value"])]
+                values = variable["query"].split(",")
             say("variable", name, *values)
-            if not variable["multi"]:
+            if name == "port":
+                self.ports = values
+            if name in self.chosen:
+                values = [self.chosen[name]]
+            elif not variable["multi"]:
                 values = values[:1]
             plain = not variable["multi"]
             self.known[name] = "".join(values) if plain else self.server.choice(values)
@@ -177,9 +202,21 @@ class Dashboard:
         if item["datasource"] != self.source:
             raise ValueError(f"another data source: {item['datasource']}")
 
-    def run_panels(self):
+    def panels(self):
+        """Those in rows that are collapsed, too."""
         for panel in self.json["panels"]:
+            yield from panel["panels"] if panel["type"] == "row" else [panel]
+
+    def run_annotations(self):
+        for annotation in self.json["annotations"]["list"]:
+            self.check_source(annotation)
+            for title, tags in self.server.events(annotation, self.expand):
+                say("event", annotation["name"], title, *tags)
+
+    def run_panels(self):
+        for panel in self.panels():
             self.check_source(panel)
+            panel["title"] = self.expand(panel["title"])
             for target in panel["targets"]:
                 self.check_source(target)
                 query = self.expand(self.server.text(target))
@@ -191,12 +228,29 @@ class Dashboard:
                 except ValueError as error:
                     say("error", f"{panel['title']} {target['refId']}: {error}: {query}")
 
+    @staticmethod
+    def link(panel, matched):
+        """The port in the link of the field or the query, which its override has."""
+        for override in panel["fieldConfig"]["overrides"]:
+            for item in override["properties"]:
+                if override["matcher"]["options"] == matched and item["id"] == "links":
+                    return item["value"][0]["url"].split("&var-port=")[1]
+        return None
+
+    def say_link(self, panel, ref, legend, port):
+        if port not in self.ports:
+            raise ValueError(f"the link of {legend} leads to {port}, which is no port")
+        say("link", panel["title"], ref, legend, port)
+
     def run_graph(self, panel, target, query):
-        number = 0
-        for legend, points in self.server.series(target, query):
+        number, link = 0, self.link(panel, target["refId"])
+        for legend, labels, points in self.server.series(target, query):
             points = [value for _, value in points if math.isfinite(value)]
             number += bool(points)
             say("sum", panel["title"], target["refId"], legend, sum(points) * self.interval)
+            if link:
+                label = re.fullmatch(r"\${__field\.labels\.(\w+)}", link)[1]
+                self.say_link(panel, target["refId"], legend, labels.get(label))
         say("query", panel["title"], target["refId"], number)
 
     def run_table(self, panel, target, query):
@@ -208,6 +262,9 @@ class Dashboard:
             number += 1
             for column, value in columns.items():
                 say("cell", panel["title"], row, rename.get(column, column), value)
+            if self.link(panel, "port") != "${__value.text}" or "port" not in rename.values():
+                raise ValueError("no link in the column of the ports")
+            self.say_link(panel, target["refId"], row, row)
         say("query", panel["title"], target["refId"], number)
 
 
@@ -217,6 +274,7 @@ def main():
     try:
         dashboard = Dashboard(path, chosen, url, int(start), int(end), int(interval))
         dashboard.choose_variables()
+        dashboard.run_annotations()
         dashboard.run_panels()
     except (ValueError, KeyError, IndexError, AttributeError, OSError) as error:
         say("error", f"{type(error).__name__}: {error}")

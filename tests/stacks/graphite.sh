@@ -59,6 +59,7 @@ extra_config="LoadPlugin interface
 $feed_config
 $(cat "$conf/stacks/graphite.conf")"
 write_config 'Port "tcp/443"' 'Port "tcp/8443"' 'Port "udp/53"'
+started_at=$(date +%s)
 start_collectd
 ok $? "collectd starts with conf/stacks/graphite.conf"
 
@@ -146,38 +147,51 @@ render() {
 }
 render "$began"
 
-# every query, by the dashboard's own list
-queries=$(python3 -c 'import json, sys
-for panel in json.load(open(sys.argv[1]))["panels"]:
-    for query in panel["targets"]:
-        print("%d.%s" % (panel["id"], query["refId"]))' "$dashboard")
-for query in $queries; do
-    grep -q "^$query|[^|]*|[-0-9]" "$work/rendered"
+# Every query. Where no port is new, its annotation has nothing but 0.
+while read -r query; do
+    grep -qF "$query|" <(grep '|[^|]*|[0-9][^|]*|[0-9]' "$work/rendered")
     ok $? "query $query of the dashboard gives data"
-done
+done < <(sed -n 's/|||$//p' "$work/rendered")
+is "$(grep -c '|||$' "$work/rendered")" 19 "all queries were tried"
 # volume QUERY: NAME=SUM of its series, sorted
 volume() {
-    awk -F'|' -v query="$1" '$1 == query { printf "%s=%.0f\n", $2, $3 }' "$work/rendered" | sort
+    awk -F'|' -v query="$1" '$1 ~ "^" query "$" && $2 { printf "%s=%.0f\n", $2, $3 }' \
+        "$work/rendered" | sort
 }
 other=$((211 * 113))
-is "$(volume 1.A)" "tcp-8443 in=$((8 * 1052201))
-udp-53 in=$((8 * 166793))" "the busiest ports in: bits"
-is "$(volume 1.B)" "the rest in=$((8 * (120180 + 5003 + other)))" "the rest in"
-is "$(volume 1.C)" "tcp-443 out=$((-8 * 906093))
-udp-53 out=$((-8 * 453300))" "the busiest ports out: bits, below zero"
-is "$(volume 1.D)" "the rest out=$((-8 * (24560 + 3001)))" "the rest out"
-is "$(volume 2.A) $(volume 2.B)" "in=$((8 * 120180)) out=$((-8 * 906093))" "one port: bits"
-is "$(volume 3.A) $(volume 3.B)" "in=2003 out=-907" "one port: packets"
-is "$(volume 4.A) $(volume 4.B)" \
-    "all ports in=$((8 * (1339174 + 5003 + other))) all ports out=$((-8 * (1383953 + 3001)))" \
+# A series of a port is named as $port is, which the link to the detail relies on.
+is "$(volume "Busiest.* A")" "tcp-8443=$((8 * 1052201))
+udp-53=$((8 * 166793))" "the busiest ports in: bits"
+is "$(volume "Busiest.* B")" "tcp-443=$((8 * 906093))
+udp-53=$((8 * 453300))" "the busiest ports out: bits"
+is "$(volume "Busiest.* C")" "the rest in=$((8 * (120180 + 5003 + other)))" "the rest in"
+is "$(volume "Busiest.* D")" "the rest out=$((8 * (24560 + 3001)))" "the rest out"
+is "$(volume "tcp-443: bits A") $(volume "tcp-443: bits B")" \
+    "tcp-443=$((8 * 120180)) tcp-443=$((8 * 906093))" "the detail of a port: bits"
+is "$(volume "tcp-443: packets A") $(volume "tcp-443: packets B")" "tcp-443=2003 tcp-443=907" \
+    "the detail of a port: packets"
+group="group-rtp_media-other"
+is "$(volume "Groups: bits A") $(volume "Groups: bits B")" \
+    "$group=$((8 * 5003)) $group=$((8 * 3001))" "groups: bits"
+is "$(volume "Groups: packets A") $(volume "Groups: packets B")" "$group=97 $group=59" \
+    "groups: packets"
+is "$(volume "All ports.* A") $(volume "All ports.* B")" \
+    "a0 in: ports=$((8 * (1339174 + 5003 + other))) a0 out: ports=$((8 * (1383953 + 3001)))" \
     "all ports, decrypted left out"
-is "$(volume 4.C | cut -d= -f2) $(volume 4.D | cut -d= -f2)" \
-    "$((8 * (1339174 + other))) $((-8 * 1383953))" "and they are what the interface counted, without the group, which it didn't see"
-is "$(awk -F'|' '/^5/ { print $1, ($4 > 0 && $4 <= 100) }' "$work/rendered")" "5.A 1
-5.B 1" "the shares of ephemeral and other ports are percentages"
+is "$(volume "All ports.* C" | cut -d= -f2) $(volume "All ports.* D" | cut -d= -f2)" \
+    "$((8 * (1339174 + other))) $((8 * 1383953))" \
+    "and they are what the interface counted, without the group, which it didn't see"
+is "$(volume "Shares.* A")" "tcp-ephemeral=24560
+udp-other=$other" "ephemeral and other ports, and no group, whatever its name ends in"
+is "$(volume "Shares.* B")" \
+    "all other series=$((1339174 + 1383953 - 24560 + 5003 + 3001))" "all but these"
+is "$(volume "New ports Anno" | grep -v '=0$')" "" "no port is new"
 render "$fed_began"
-is "$(volume 1.A | grep -v '=0$') $(volume 4.A)" \
-    "group-rtp_media-other in=$((8 * 5003)) all ports in=$((8 * 5003))" \
+is "$(volume "Busiest.* A" | grep -v '=0$') $(volume "All ports.* A")" \
+    "$group=$((8 * 5003)) a0 in: ports=$((8 * 5003))" \
     "where nothing but a group and decrypted grew, the group is all"
-is "$(volume 5.A) $(volume 5.B)" "ephemeral=0 other=0" "and no share of other, whatever its name"
+render "$((started_at - 10))"
+is "$(volume "New ports Anno" | grep -v '=0$')" "tcp-443=1
+tcp-8443=1
+udp-53=1" "at the start all are new, once"
 finish

@@ -121,21 +121,13 @@ has_all() { [ "$(stored "$1")" = "$all" ]; }
 for database in collectd collectd_udp; do
     wait_for 60 has_all "$database"
     is "$(stored "$database")" "$all" "$database has them, the group's name as it is"
-    in_a timeout 120 python3 "${0%/*}/grafana.py" "http://127.0.0.1:8086/$database" \
-        "$conf/grafana/influxdb.json" "$began" "$(date +%s)" "$collectd_interval" top=2 \
-        >"$work/dashboard"
-    is "$(grep ^error "$work/dashboard")" "" "dashboard, $database: every query is understood"
-    is "$(awk -F'\t' '$1 == "query" && !$4' "$work/dashboard")" "" \
-        "dashboard, $database: every query has data"
-    is "$(grep -c ^query "$work/dashboard")" 15 "dashboard, $database: all queries were tried"
-    is "$(grep '^variable.interface' "$work/dashboard" | cut -f3-)" a0 \
-        "dashboard, $database: the interface is offered"
+    ask_dashboard "dashboard, $database" "http://127.0.0.1:8086/$database" influxdb
+    is "$(grep -c ^query "$work/dashboard")" 19 "dashboard, $database: all queries were tried"
     is "$(grep '^variable.busiest' "$work/dashboard" | cut -f3- | tr '\t' '\n' | sort |
         paste -sd' ')" \
         "tcp-443 tcp-8443" "dashboard, $database: the two busiest ports are chosen, not decrypted"
-    is "$(legends Shares A)" "tcp-ephemeral tcp-other" \
-        "dashboard, $database: a group is not a share of other, whatever its name ends in"
     # Two values in one second make a step of two: half of that is missing.
+    check_detail 0.4 1.1
     near "dashboard, $database: the rest in" "$(sum Busiest C "the rest in")" $((8 * 172896)) 0.4 1.1
     near "dashboard, $database: all ports in" "$(sum All A "a0 in: ports")" $((8 * 1345277)) 0.4 1.1
     near "dashboard, $database: all but the shares" "$(sum Shares B "all other series")" \

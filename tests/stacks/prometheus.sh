@@ -99,41 +99,7 @@ is "$(promql 'count(ALERTS) or vector(0)')" 0 "nothing is wrong, and nothing is 
 
 # ---- the dashboard, with a group and what IPsec decrypted ----
 
-in_a timeout 120 python3 "${0%/*}/grafana.py" http://127.0.0.1:9090 \
-    "$conf/grafana/prometheus.json" "$began" "$(date +%s)" "$collectd_interval" top=2 \
-    >"$work/dashboard"
-is "$(grep ^error "$work/dashboard")" "" "dashboard: every query is understood"
-is "$(awk -F'\t' '$1 == "query" && !$4' "$work/dashboard")" "" "dashboard: every query has data"
-is "$(grep -c ^query "$work/dashboard")" 18 "dashboard: all queries were tried"
-is "$(grep '^variable.interface' "$work/dashboard" | cut -f3-)" a0 \
-    "dashboard: the interface is offered"
-is "$(legends Busiest A)" "tcp-443 in tcp-8443 in" \
-    "dashboard: the two busiest ports are chosen, not decrypted"
-is "$(legends Shares A)" "tcp-ephemeral tcp-other" \
-    "dashboard: a group is not a share of other, whatever its name ends in"
-
-# cell PORT COLUMN: of the table
-cell() {
-    awk -F'\t' -v row="$1" -v column="$2" \
-        '$1 == "cell" && $3 == row && $4 == column { print $5 }' "$work/dashboard"
-}
-# increase() extrapolates to the end of its range, by at most 1.1 of the distance of two values;
-# not to its begin, as the first value is 0.
-while read -r port rx rx_packets tx tx_packets; do
-    near "increase of $port, bytes in" "$(cell "$port" "bytes in")" "$rx" 0.999 1.15
-    near "increase of $port, bytes out" "$(cell "$port" "bytes out")" "$tx" 0.999 1.15
-    near "increase of $port, packets in" "$(cell "$port" "packets in")" "$rx_packets" 0.999 1.15
-    near "increase of $port, packets out" "$(cell "$port" "packets out")" "$tx_packets" 0.999 1.15
-done <<<"$all"
-# rate() extrapolates, too: 7 to 13 % too much were seen, by when values come.
-near "the rates of tcp-443 add up" "$(sum Busiest A "tcp-443 in")" $((8 * 120180)) 0.8 1.3
-near "so do those of the rest" "$(sum Busiest C "the rest in")" $((8 * 172896)) 0.8 1.3
-near "and all but the shares" "$(sum Shares B "all other series")" 2706571 0.75 1.35
-# Both are, and not by the same: values of other plugins come at other moments.
-near "all ports in are what the interface says" "$(sum All A "a0 in: ports")" \
-    "$(sum All B "a0 in: interface")" 0.75 1.35
-near "all ports out are what the interface says" "$(sum All C "a0 out: ports")" \
-    "$(sum All D "a0 out: interface")" 0.75 1.35
+check_prometheus_dashboard http://127.0.0.1:9090
 stop_collectd
 is "$?" 0 "SIGTERM ends collectd with status 0"
 finish
