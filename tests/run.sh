@@ -16,6 +16,7 @@
 #   packets   packet by packet against an independent reader, other people's captures; what
 #             the benchmark compares does count
 #   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus, collectd
+#   dashboards  Grafana's, against the types of @grafana/schema, which needs npm
 #   packages  the Debian package, built and installed in clean systems of two releases; the RPM
 #   service   conf/systemd.conf in force: systemd runs Debian's collectd under it
 #   guests    only if named: the same on other kernels, in qemu
@@ -28,7 +29,8 @@
 # mostly wait: they run beside it.
 #
 # --quick: the layers of a few minutes only. --dir: where to build and to keep logs.
-# PB_CACHE (/var/cache/tc_portbytes): where kernels and captures are kept for the next run.
+# PB_CACHE (/var/cache/tc_portbytes): where kernels, captures and packages are kept for the next
+# run.
 # Both must be root's on the whole way, see conf/directory.sh.
 set -uo pipefail
 
@@ -36,7 +38,8 @@ tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$tests")
 # shellcheck source=conf/directory.sh
 . "$top/conf/directory.sh"
-all="unit sanitize fuzz lint dist packages packets kernels system clsact try stacks service soak"
+all="unit sanitize fuzz lint dashboards dist packages packets kernels system clsact try stacks"
+all+=" service soak"
 quick="unit sanitize fuzz lint system clsact try"
 named="compilers guests"
 
@@ -252,6 +255,10 @@ layer_packets() {
 
 layer_stacks() {
     run_all stacks
+}
+
+layer_dashboards() {
+    run_tap dashboards "$tests/dashboards/schema.sh"
 }
 
 layer_packages() {
