@@ -209,4 +209,54 @@ quiet TrafficNotRead 60 74 137 150
 fires TrafficNotRead critical "instance: web1" \
     "web1: no values of tc_portbytes, 2 series an hour ago; see the log of collectd" 78 100 130
 verify "TrafficNotRead: of a host without any series, for an hour"
+
+# ---- the annotations of Grafana's dashboard ----
+
+# annotates NAME MINUTE LABELS...: what the annotation has then, by these labels
+annotates() {
+    local expression labels
+    expression=$(python3 -c 'import json, sys
+for annotation in json.load(open(sys.argv[1]))["annotations"]["list"]:
+    if annotation["name"] == sys.argv[2]:
+        print(annotation["expr"].replace("$host", "web1").replace("$interface", "eth0|eth1"))' \
+        "${rules%stacks/*}grafana/prometheus.json" "$1")
+    records+="      - { expr: 'count by (alertname, tc_portbytes, type) ($expression)', "
+    records+="eval_time: ${2}m, exp_samples: ["
+    for labels in "${@:3}"; do
+        records+="{ labels: '{$labels}', value: 1 }, "
+    done
+    records+="] }"$'\n'
+}
+
+traffic web1 eth0 tcp-443 1 20 600000 20 1 20
+traffic web1 eth0 tcp-other 900 20 900000 20 900 20
+traffic web1 eth0 tcp-80 1 10 - 15 1 35     # for less than an hour
+traffic web1 eth0 tcp-4444 - 30 8 30
+traffic web1 eth0 tcp-ephemeral - 30 8 30   # no port
+traffic web1 eth1 tcp-443 - 30 8 30         # a new interface
+traffic web2 eth0 tcp-443 600000 60         # another host
+traffic web2 eth0 tcp-4444 - 30 8 30
+limit='alertname="PortAboveLimit",tc_portbytes="eth0",type="tcp-443"'
+annotates Alerts 19
+annotates Alerts 35 "$limit" 'alertname="OtherPortsShare",tc_portbytes="eth0"'
+annotates Alerts 58
+for minute in 5 26 29 36 45; do
+    annotates "New ports" $minute
+done
+for minute in 31 34; do
+    annotates "New ports" $minute 'tc_portbytes="eth0",type="tcp-4444"'
+done
+verify "annotations: alerts of this host, and ports that are new on an interface that is not"
+
+traffic web1 eth0 tcp-443 100 70 - 90
+annotates Alerts 60
+annotates Alerts 78 'alertname="TrafficNotRead"'
+verify "annotations: alerts without an interface"
+
+traffic web1 eth0 tcp-443 100 110
+traffic web1 eth0 tcp-4444 - 70 8 40
+fires PortNew info "$(of web1 eth0 tcp-4444)" "tcp-4444 on eth0 of web1: new, 8kbit/s" 78
+annotates Alerts 78
+annotates "New ports" 74 'tc_portbytes="eth0",type="tcp-4444"'
+verify "annotations: PortNew is no second one of a new port"
 finish
