@@ -100,6 +100,14 @@ second write_config "${ports[@]}" 'StandardTypes true'
 second start_collectd
 ok $? "and a second one with StandardTypes"
 
+# A dashboard's rates are of the last value of each second: one of 0 must be another second's.
+aged() {
+    influxql "$1" "SELECT count(rx_bytes) FROM tc_portbytes WHERE host = 'host' AND
+        type = 'port_traffic' AND type_instance = 'tcp-443' GROUP BY type_instance" |
+        grep -q ' \([3-9]\|..\)$'
+}
+wait_for 60 aged collectd && wait_for 60 aged collectd_udp
+ok $? "InfluxDB has some values of the selected ports"
 send_known
 is "$(in_b "$PB_TOOLS/blast" b0 4 tcp 40000 9000 11 100)" 11 "and 11 packets for tcp-other"
 wait_for 120 complete collectd
