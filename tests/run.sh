@@ -15,7 +15,8 @@
 #             that are too old; a cross build to the other byte order
 #   packets   packet by packet against an independent reader, other people's captures; what
 #             the benchmark compares does count
-#   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus, collectd
+#   stacks    what real servers have in the end: RRD, Graphite, InfluxDB, Prometheus,
+#             VictoriaMetrics, collectd; alerts
 #   dashboards  Grafana's, against the types of @grafana/schema, which needs npm
 #   packages  the Debian package, built and installed in clean systems of two releases; the RPM
 #   service   conf/systemd.conf in force: systemd runs Debian's collectd under it
