@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/un.h>
 
+#include "table.h"
+
 /* Bytes without the terminating NUL. */
 #define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
@@ -20,7 +22,9 @@ struct options {
     char **interfaces, **hosts; /* terminated by NULL; empty: all */
     size_t ports;               /* of an interface, or PORTS_UNLIMITED */
     unsigned interval;          /* seconds */
-    const char *socket_path;    /* at most SOCKET_PATH_MAX bytes */
+    enum top_sort sort;
+    unsigned new_minutes;    /* --watch-new; 0: it was not given */
+    const char *socket_path; /* at most SOCKET_PATH_MAX bytes */
 };
 
 /*

@@ -10,7 +10,7 @@
 #include "array.h"
 #include "unixsock.h"
 
-#define TIMEOUT     30 /* seconds for all of collectd's replies */
+#define TIMEOUT     20 /* seconds for all of collectd's replies */
 #define SOURCES_MAX 64 /* data sources of a type; types.db(5) has 12 at most */
 
 /* The parts of an identifier, in one buffer. */
@@ -213,7 +213,7 @@ int query_collectd(struct top_table *table, const struct options *options) {
         top_table_free(&reply);
         return error;
     }
-    top_table_sort(&reply);
+    top_table_finish(&reply);
     top_table_free(table);
     *table = reply;
     return 0;

@@ -3,6 +3,7 @@
  * tc_portbytes-top: queries a running collectd at an interval and shows the busiest ports, on the
  * terminal or as a stream of tables.
  */
+#include <ctype.h>
 #include <err.h>
 #include <errno.h>
 #include <signal.h>
@@ -12,13 +13,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "options.h"
+#include "print.h"
 #include "query.h"
+#include "seen.h"
 #include "table.h"
 #include "terminal.h"
 
 static struct options options;
 static struct top_table table;     /* the last one received */
+static struct seen seen;           /* with --watch-new */
 static struct timespec updated_at; /* when that was, CLOCK_REALTIME */
 static time_t failing_since;       /* 0: the last query succeeded */
 static char failure[512];          /* of the last query that failed */
@@ -37,12 +42,29 @@ static void explain(int error) {
                  options.socket_path, strerror(-error));
 }
 
+/* A negative errno, with the table unchanged. */
+static int query(void) {
+    struct top_table reply = {0};
+    int error = query_collectd(&reply, &options);
+
+    if (!error && options.new_minutes)
+        error = seen_update(&seen, &reply, monotonic(), options.new_minutes * 60 * SECOND);
+    if (error) {
+        top_table_free(&reply);
+        return error;
+    }
+    top_table_sort(&reply, options.sort);
+    top_table_free(&table);
+    table = reply;
+    return 0;
+}
+
 static void update(void) {
     struct timespec now;
     int error;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    error = query_collectd(&table, &options);
+    error = query();
     if (error)
         explain(error);
     if (!terminal_is_active() && !error != !failing_since) /* on each change, not on each query */
@@ -69,11 +91,13 @@ static unsigned environment_number(const char *name, unsigned fallback) {
  * screen, a table that -n limits may be longer than the window.
  */
 static struct top_view current_view(void) {
-    struct top_view view = {.ports = options.ports};
+    struct top_view view = {.ports = options.ports, .marks_new = options.new_minutes > 0};
     unsigned lines, columns;
 
     terminal_size(&lines, &columns);
     view.columns = columns ? columns : environment_number("COLUMNS", 80);
+    if (options.json)
+        return view;
     if (terminal_is_active())
         view.lines = lines ? lines : environment_number("LINES", 24);
     else if (options.ports == PORTS_UNLIMITED)
@@ -97,14 +121,15 @@ static void print_status(FILE *to) {
         fprintf(to, "%s\n", failure);
     } else {
         print_time(to, "tc_portbytes  %T, ", updated_at.tv_sec);
-        fprintf(to, "every %u s; bars: in (#), out (-); q quits\n", options.interval);
+        fprintf(to, "every %u s, by %s; t i o p n: sort, q: quit%s\n", options.interval,
+                top_sort_names[options.sort], options.new_minutes ? ", +: new" : "");
     }
 }
 
 static void print_table(FILE *to, const struct top_view *view) {
     if (options.json)
-        top_print_json(to, &table, updated_at.tv_sec + updated_at.tv_nsec / 1e9, options.ports);
-    else if (table.group_count == 0)
+        top_print_json(to, &table, updated_at.tv_sec + updated_at.tv_nsec / 1e9, view);
+    else if (table.interface_count == 0)
         fputs("no tc_portbytes series: is the plugin loaded, and has it completed a read?\n", to);
     else
         top_print_text(to, &table, view);
@@ -158,6 +183,15 @@ static int show(void) {
 
 /* ---- the loop ---- */
 
+/* False: the key means to quit. */
+static bool take_key(char key) {
+    key = (char)tolower((unsigned char)key);
+    for (unsigned sort = 0; sort < TOP_SORTS; sort++)
+        if (key == *top_sort_names[sort])
+            top_table_sort(&table, options.sort = sort);
+    return key != 'q';
+}
+
 /* Until q is typed or nobody reads the output. Signals end the program in terminal.c. */
 static int watch(void) {
     enum { OUTPUT, KEYS, TIMER, FDS };
@@ -178,7 +212,7 @@ static int watch(void) {
             continue; /* redraw */
         if (fds[KEYS].revents && read(STDIN_FILENO, &key, 1) != 1)
             fds[KEYS].fd = -1;
-        else if (fds[KEYS].revents && (key == 'q' || key == 'Q'))
+        else if (fds[KEYS].revents && !take_key(key))
             break;
         if (fds[TIMER].revents && read(fds[TIMER].fd, &expirations, sizeof(expirations)) > 0)
             update();

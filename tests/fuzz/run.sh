@@ -31,7 +31,8 @@ declare -A sources=(
         plugin/slots.c plugin/slots_reserve.c plugin/slots_restore.c plugin/snapshot.c
         plugin/tally.c -lm
         -fno-sanitize-coverage=trace-cmp' # ten times as fast: it looks at each of 196,608 ports
-    [top]='plugin/top/query.c plugin/top/table.c plugin/top/unixsock.c plugin/array.c -lm
+    [top]='plugin/top/print.c plugin/top/query.c plugin/top/seen.c plugin/top/table.c
+        plugin/top/unixsock.c plugin/array.c -lm
         -Wl,--wrap=socket,--wrap=setsockopt,--wrap=connect,--wrap=close,--wrap=poll,--wrap=send
         -Wl,--wrap=recv,--wrap=clock_gettime,--wrap=getservbyport'
     [netlink]='plugin/netlink.c plugin/netlink_links.c plugin/netlink_route.c

@@ -14,8 +14,9 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "top/print.h"
 #include "top/query.h"
-#include "top/table.h"
+#include "top/seen.h"
 
 /* Put in place of libc's. */
 int __wrap_socket(int domain, int type, int protocol);
@@ -170,7 +171,7 @@ static void print(const struct top_table *table, struct top_view view) {
     free(text);
     to = open_memstream(&text, &size);
     must(to);
-    top_print_json(to, table, 1, view.ports);
+    top_print_json(to, table, 1, &view);
     fclose(to);
     check_json(text, size);
     free(text);
@@ -180,22 +181,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *none[] = {NULL};
     const struct options options = {.interfaces = none, .hosts = none, .socket_path = "/socket"};
     struct top_table table = {0}, before = {0};
+    enum top_sort sort;
     struct top_view view;
+    struct seen seen = {0};
     int error;
 
     answer = (struct input){data, size};
     piece = take(&answer) + 1;
     view = (struct top_view){.columns = 1 + take(&answer), .lines = take(&answer) % 64};
     view.ports = take(&answer);
+    view.marks_new = view.ports % 2;
+    sort = view.ports / 2 % TOP_SORTS;
     ending = "";
     commands = 0;
     seconds = 0;
     error = query_collectd(&table, &options);
-    must(error <= 0 && seconds <= 40);
-    if (error)
+    must(error <= 0 && seconds <= 30);
+    if (error) {
         must(!memcmp(&table, &before, sizeof(table)));
-    else
-        print(&table, view);
+        return 0;
+    }
+    if (view.marks_new)
+        must(!seen_update(&seen, &table, 1, 300) && !seen_update(&seen, &table, 2, 300));
+    top_table_sort(&table, sort);
+    print(&table, view);
+    seen_free(&seen);
     top_table_free(&table);
     return 0;
 }

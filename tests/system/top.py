@@ -108,10 +108,10 @@ class Daemon:
             for command in stream:
                 stream.write(self.answer(command))
                 stream.flush()
-        except OSError:
+            stream.close()
+        except OSError:  # the program has exited
             pass
         finally:
-            stream.close()
             connection.close()
 
     def answer(self, command):
@@ -127,6 +127,25 @@ class Daemon:
                 b"1.000 h/tc_portbytes-eth%d/port_traffic-tcp-%d\n" % (n % 3, 443 + n)
                 for n in range(60))
         return b"4 Values found\nrx_bytes=9e4\nrx_packets=1e2\ntx_bytes=4e4\ntx_packets=2e2\n"
+
+
+class Ports(Daemon):
+    """One with these series of eth0: {instance: (rx_bytes, rx_packets, tx_bytes, tx_packets)}."""
+
+    def __init__(self, path, ports):
+        self.ports = ports
+        super().__init__(path)
+
+    def answer(self, command):
+        if command.startswith(b"LISTVAL"):
+            return b"".join([b"%d Values found\n" % len(self.ports)] + [
+                b"1.000 h/tc_portbytes-eth0/port_traffic-%s\n" % name.encode()
+                for name in self.ports])
+        if command.startswith(b"GETVAL"):
+            values = self.ports[command.decode().split("port_traffic-")[1].rstrip('"\n')]
+            return b"4 Values found\n" + b"".join(
+                b"%s=%d\n" % (name.encode(), value) for name, value in zip(RATES, values))
+        return super().answer(command)
 
 
 class Terminal:
@@ -298,6 +317,56 @@ def jobs(program):
     t.end()
 
 
+def rows(terminal):
+    """The first words of the lines between heading and sum, marks included."""
+    lines = [line.rstrip() for line in terminal.frame() or [""]]
+    if not any(line.startswith("sum ") for line in lines):
+        return []
+    lines = lines[2:next(i for i, line in enumerate(lines) if line.startswith("sum "))]
+    return [re.match(r"[+ ] ?\S+|\S+", line)[0] for line in lines]
+
+
+def keys(path, program):
+    """Sorting by keys, and what is new."""
+    daemon = Ports(path, {"tcp-9": (100, 1, 900, 1), "tcp-80": (500, 2, 510, 3),
+                          "tcp-443": (300, 90, 0, 80), "group-web": (10, 60, 20, 0)})
+    t = Terminal(12, 80, program + ["--socket", path, "--interval", "3600"])
+    t.wait(FRAME)
+    orders = {"": ("total", "tcp-80 tcp-9 tcp-443 [web]"), "i": ("in", "tcp-80 tcp-443 tcp-9 [web]"),
+              "o": ("out", "tcp-9 tcp-80 [web] tcp-443"),
+              "p": ("packets", "tcp-443 [web] tcp-80 tcp-9"),
+              "N": ("name", "[web] tcp-9 tcp-80 tcp-443"), "t": ("total", "tcp-80 tcp-9 tcp-443 [web]")}
+    for key, (name, order) in orders.items():
+        if key:
+            t.seen = b""
+            os.write(t.fd, key.encode())
+            t.wait(FRAME)
+        ok(fits(t) and " ".join(rows(t)) == order and f"by {name}; " in t.frame()[0],
+           f"{f'key {key}' if key else 'at first'}: sorted by {name}")
+    ok(re.search(r"^\[web\] +group +80\.0 +60\.0 +160 +- ", "\n".join(t.frame()), re.M),
+       "a group has its name, in brackets, and is one row")
+    os.write(t.fd, b"q")
+    ok(t.end() == 0 and t.restored(), "q ends it then, too")
+
+    t = Terminal(12, 80, program + ["--socket", path, "--interval", "1", "--sort", "name",
+                                    "--watch-new"])
+    t.wait(FRAME)
+    ok(fits(t) and rows(t) == ["  [web]", "  tcp-9", "  tcp-80", "  tcp-443"] and
+       "+: new" in t.frame()[0], "--watch-new: what was there at first has no mark")
+    daemon.ports = {**daemon.ports, "tcp-4444": (1, 1, 1, 1), "group-x": (1, 1, 1, 1)}
+    t.seen = b""
+    ok(t.wait(rb"\+ tcp-4444", rb"\x1b\[H") and t.wait(FRAME) and fits(t) and
+       rows(t) == ["  [web]", "+ [x]", "  tcp-9", "  tcp-80", "  tcp-443", "+ tcp-4444"],
+       "what comes up has one")
+    t.resize(t.fd, 7, 80)
+    t.seen = b""
+    ok(t.wait(rb"and \d more, 1 new", FRAME) and rows(t)[:2] == ["  [web]", "+ [x]"],
+       "where it is not shown it is counted")
+    os.write(t.fd, b"q")
+    t.end()
+    daemon.close()
+
+
 def failures(program, daemon):
     t = Terminal(24, 300, program)
     t.wait(FRAME)
@@ -450,6 +519,7 @@ def terminal(path, program):
     jobs(command + ["3600"])
     failures(command + ["1"], daemon)
     daemon.close()
+    keys(path + "-keys", [program])
 
 
 if __name__ == "__main__":

@@ -35,6 +35,26 @@ fails() {
     [ $missing -eq 0 ] || sed 's/^/# /' "$work/err"
 }
 
+# play PART: of the helper, which prints results; in the background, where $! is the helper's.
+# played PART: those
+play() {
+    exec python3 "$helper" "$1" "$work/played-$1" "$top" >"$work/out-$1" 2>"$work/err-$1"
+}
+played() {
+    local status name
+    while read -r status name; do
+        ok $((${#status} > 2)) "$name"
+    done < <(sed -n 's/^ok - /ok /p; s/^not ok - /not-ok /p' "$work/out-$1")
+    is "$(cat "$work/err-$1")" "" "the $1 tests ran to the end"
+}
+
+# Without collectd, and as long as tc_portbytes-top has patience: all else is done meanwhile.
+play hostile &
+hostile=$!
+play terminal &
+terminal=$!
+started+=("$hostile" "$terminal")
+
 # ---- without collectd ----
 
 fails 1 "no collectd: one line with the remedy" "$socket" "LoadPlugin unixsock" -- \
@@ -45,9 +65,17 @@ fails 2 "an invalid interval" --interval 0s "from 1 to 86400" -- --interval 0s
 fails 2 "an invalid number of ports" -n -3 "from 0 to" -- -n -3
 fails 2 "a missing value" --socket "requires an argument" -- --socket
 fails 2 "an argument" eth0 "unexpected argument" -- eth0
-fails 2 "a long socket path" --socket "exceeds 107 bytes" -- --socket "$(printf '/%0120d' 1)"
-is "$(timeout 120 "$top" --help | grep -c -- '--once \|\[10\]\|\[/var/run/collectd-unixsock\]')" \
-    3 "--help"
+fails 2 "a long socket path" --socket "1 to 107 bytes" -- --socket "$(printf '/%0120d' 1)"
+fails 2 "no socket path" --socket '""' "1 to 107 bytes" -- --socket ""
+fails 2 "no name of an interface" --interface '""' "1 to 127 bytes" -- --interface ""
+fails 2 "a long name of a host" --host "1 to 127 bytes" -- --host "$(printf '%0128d' 1)"
+fails 2 "an unknown order" --sort '"port"' "total, in, out, packets or name" -- --sort port
+fails 2 "no order" --sort '""' "total, in, out, packets or name" -- --sort ""
+fails 2 "no minutes" --watch-new '"0"' "from 1 to 1440" -- --watch-new=0
+fails 2 "minutes in another argument" '"5"' "unexpected argument" -- --watch-new 5
+fails 2 "what is new in the only table" --watch-new --once -- --watch-new --once
+is "$(timeout 120 "$top" --help |
+    grep -c -- '--once \|\[10\]\|\[/var/run/collectd-unixsock\]\|\[total\]\|\[5\]')" 5 "--help"
 
 # ---- the rates of the interface counters ----
 
@@ -118,6 +146,12 @@ holds 'len(d["interfaces"]) == 1 and [p["instance"] for p in i("eth0", "web1")["
 holds '[i("eth0", "web1")[r] for r in RATES] == [4012, 47, 21003, 722]' "the sums are exact"
 holds 'i("eth0", "web1")["decrypted"] == dict(rx_bytes=900000, rx_packets=900, tx_bytes=0,
     tx_packets=0)' "decrypted is in none of them, but apart"
+for order in "out tcp-443 tcp-80 tcp-22 nonip" "in tcp-80 tcp-443 nonip tcp-22" \
+    "packets tcp-80 tcp-443 tcp-22 nonip" "name nonip tcp-22 tcp-80 tcp-443"; do
+    once --host web1 --sort="${order%% *}"
+    holds '" ".join(p["instance"] for p in i("eth0", "web1")["ports"]) == "'"${order#* }"'"' \
+        "--sort=${order%% *}"
+done
 once --host web1 -n 1
 holds 'len(i("eth0", "web1")["ports"]) == 1 and i("eth0", "web1")["rest"] ==
     dict(number=3, rx_bytes=3012, rx_packets=37, tx_bytes=1003, tx_packets=702)' \
@@ -141,7 +175,7 @@ is "$? $(grep -c '^[^ ]* on web[123] ' "$work/out") $(tr -d '\n -~' <"$work/out"
     "0 4 0" "with several hosts each interface has its host; the text is printable ASCII"
 [ "$(wc -L <"$work/out")" -le 80 ]
 ok $? "it fits 80 columns"
-is "$(grep -c "^$group \|^decrypted, not in the sum  *7.20 M " "$work/out")" 2 \
+is "$(grep -c "^\[${group#group-}\] \|^decrypted, not in the sum  *7.20 M " "$work/out")" 2 \
     "with the whole name of a group, and decrypted below the sum"
 COLUMNS=70 LINES=12 timeout 120 "$top" --socket "$socket" --once >"$work/out"
 [ "$(wc -L <"$work/out")" -le 70 ] && [ "$(wc -l <"$work/out")" -le 12 ]
@@ -156,7 +190,7 @@ holds 'len(i("eth0", "web4")["ports"]) == 3000 and i("eth0", "web4")["rx_bytes"]
     [p["rx_bytes"] for p in i("eth0", "web4")["ports"]] == list(range(3000, 0, -1))' \
     "3,000 series are shown, sorted and summed up"
 
-# ---- pipes and terminals ----
+# ---- pipes ----
 
 for closed in '>/dev/full' '>&-'; do
     timeout 120 bash -c "\"\$@\" $closed" bash "$top" --socket "$socket" --json 2>"$work/err"
@@ -164,27 +198,10 @@ for closed in '>/dev/full' '>&-'; do
 done
 timeout 120 "$top" --socket "$socket" --interval 3600 2>"$work/err" | head -n 2 >"$work/out"
 is "${PIPESTATUS[*]} $(wc -c <"$work/err")" "0 0 0" "a pipe without a reader ends it silently"
-# play PART: of the helper, which prints results; played PART: those
-play() {
-    timeout 500 python3 "$helper" "$1" "$work/played-$1" "$top" >"$work/out-$1" 2>"$work/err-$1"
-}
-played() {
-    local status name
-    while read -r status name; do
-        ok $((${#status} > 2)) "$name"
-    done < <(sed -n 's/^ok - /ok /p; s/^not ok - /not-ok /p' "$work/out-$1")
-    is "$(cat "$work/err-$1")" "" "the $1 tests ran to the end"
-}
-play hostile & # half a minute, by its clock
-hostile=$!
-started+=("$hostile")
-play terminal
-played terminal
-wait "$hostile"
-played hostile
 
 # ---- a restart ----
 
+: >"$work/live"
 # Without timeout(1): cleanup's SIGKILL would end that and not the program.
 "$top" --socket "$socket" --interval 1 --json --host host >"$work/live" 2>"$work/err" &
 live=$!
@@ -204,4 +221,11 @@ ok $? "and new tables follow"
 is "$(wc -l <"$work/err")" 2 "each is reported once"
 tail -n 1 "$work/live" >"$work/json"
 holds 'd["interfaces"]' "each line is a complete document"
+
+# ---- terminals, hostile servers ----
+
+wait "$terminal"
+played terminal
+wait "$hostile"
+played hostile
 finish

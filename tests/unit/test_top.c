@@ -3,7 +3,7 @@
  * The table of tc_portbytes-top: values become sorted rows with exact sums. Whatever the values and
  * names are, the text is printable and fits the window, and the JSON is valid.
  *
- * Links: plugin/top/table.c.
+ * Links: plugin/top/print.c plugin/top/seen.c plugin/top/table.c.
  * LDFLAGS: -Wl,--wrap=getservbyport
  */
 #include <arpa/inet.h>
@@ -13,6 +13,8 @@
 
 #include "random.h"
 #include "tap.h"
+#include "top/print.h"
+#include "top/seen.h"
 #include "top/table.h"
 
 /* Instead of /etc/services, which may be missing or differ. */
@@ -48,6 +50,11 @@ static void port(const char *host, const char *interface, const char *instance, 
     top_row_set(row, "port_traffic", "tx_packets", tx_packets);
 }
 
+static void sort(enum top_sort order) {
+    top_table_finish(&table);
+    top_table_sort(&table, order);
+}
+
 static const char *as_text(struct top_view view) {
     FILE *to;
 
@@ -58,14 +65,18 @@ static const char *as_text(struct top_view view) {
     return text;
 }
 
-static const char *as_json(size_t ports) {
+static const char *view_as_json(struct top_view view) {
     FILE *to;
 
     free(text);
     to = open_memstream(&text, &text_size);
-    top_print_json(to, &table, 1.5, ports);
+    top_print_json(to, &table, 1.5, &view);
     fclose(to);
     return text;
+}
+
+static const char *as_json(size_t ports) {
+    return view_as_json((struct top_view){.ports = ports});
 }
 
 static const struct top_view plain = {.columns = 63, .ports = 10};
@@ -116,12 +127,12 @@ static void test_order(void) {
     port("h", "eth0", "tcp-443", 10, 1, 900, 2);
     port("h", "eth0", "tcp-9", 0, 0, 0, 0);
     port("h", "eth0", "tcp-10", 0, 0, 0, 0);
-    top_table_sort(&table);
-    is_u64(table.group_count, 2, "a group for each interface");
-    is_text(table.groups[0].rows->interface, "eth1", "the busiest interface is first");
-    is_text(table.groups[1].rows[0].instance, "tcp-443", "the busiest port is first");
-    is_text(table.groups[1].rows[1].instance, "tcp-80", "then the next");
-    is_text(table.groups[1].rows[2].instance, "tcp-9",
+    sort(TOP_BY_TOTAL);
+    is_u64(table.interface_count, 2, "a group for each interface");
+    is_text(table.interfaces[0].rows->interface, "eth1", "the busiest interface is first");
+    is_text(table.interfaces[1].rows[0].instance, "tcp-443", "the busiest port is first");
+    is_text(table.interfaces[1].rows[1].instance, "tcp-80", "then the next");
+    is_text(table.interfaces[1].rows[2].instance, "tcp-9",
             "equal ones by name, numbers in numeric order");
     is_text(as_text(plain),
             "eth1 on h                  in bit/s   pkt/s out bit/s   pkt/s\n"
@@ -142,7 +153,7 @@ static void test_rest(void) {
     port("h", "eth0", "tcp-1", 8, 1, 80, 2);
     port("h", "eth0", "tcp-2", 4, 3, 40, 4);
     port("h", "eth0", "tcp-3", 2, 5, 20, 6);
-    top_table_sort(&table);
+    sort(TOP_BY_TOTAL);
     is_text(as_json(1),
             "{\"time\":1.500,\"interfaces\":[{\"host\":\"h\",\"interface\":\"eth0\","
             "\"rx_bytes\":14,\"rx_packets\":9,\"tx_bytes\":140,\"tx_packets\":12,"
@@ -168,8 +179,8 @@ static void test_decrypted(void) {
     port("h", "eth0", "tcp-1", 2, 5, 20, 6);
     port("h", "eth1", "tcp-1", 500, 5, 20, 6);
     port("h", "eth2", "decrypted", 8000, 9, 0, 0);
-    top_table_sort(&table);
-    is_text(table.groups[0].sum.interface, "eth1", "decrypted does not rank an interface");
+    sort(TOP_BY_TOTAL);
+    is_text(table.interfaces[0].sum.interface, "eth1", "decrypted does not rank an interface");
     is_text(as_text(plain),
             "eth1 on h                  in bit/s   pkt/s out bit/s   pkt/s\n"
             "tcp-1          e?[2J         4.00 k    5.00       160    6.00\n"
@@ -197,31 +208,84 @@ static void test_decrypted(void) {
     reset();
 }
 
-/* With a digit more, "group-" and a name of 32 characters, the longest. */
-#define GROUP "group-rtp.media_1-0123456789-01234567"
+/* With a digit more the name of a group has 32 characters, the most there can be. */
+#define GROUP "rtp.media_1-0123456789-01234567"
 
 static void test_groups(void) {
-    port("h", "eth0", GROUP "9", 6, 1, 4, 1);
-    port("h", "eth0", GROUP "8", 8, 1, 1, 1);
+    port("h", "eth0", "group-" GROUP "9", 6, 1, 4, 1);
+    port("h", "eth0", "group-" GROUP "8", 8, 1, 1, 1);
     port("h", "eth0", "group-1", 7, 1, 1, 1);
     port("h", "eth0", "ip-1", 6, 1, 1, 1);
     port("h", "eth0", "tcp-1", 5, 1, 1, 1);
-    top_table_sort(&table);
+    port("h", "eth0", "group-tcp-443", 4, 1, 1, 1);
+    sort(TOP_BY_TOTAL);
     as_text((struct top_view){.columns = 80, .ports = 9});
-    ok(strstr(text, "\n" GROUP "9 ") && strstr(text, "\n" GROUP "8 "),
-       "the longest names of groups are whole");
-    ok(strstr(text,
-              "eth0 on h                              in bit/s   pkt/s out bit/s   pkt/s\n" GROUP
-              "9     48.0    1.00      32.0    1.00  ###--\n") != NULL,
+    ok(strstr(text, "\n[" GROUP "9] ") && strstr(text, "\n[" GROUP "8] "),
+       "the longest names of groups are whole, and in brackets");
+    ok(strstr(text, "eth0 on h                          in bit/s   pkt/s out bit/s   pkt/s\n"
+                    "[" GROUP "9]     48.0    1.00      32.0    1.00  #####----\n") != NULL,
        "the columns are still aligned, and the bar has the rest of the line");
-    as_text((struct top_view){.columns = 70, .ports = 9});
-    ok(strstr(text, "\ngroup-rtp.media_1-0123456789-012345     48.0    1.00      32.0    1.00\n") !=
+    ok(strstr(text, "\nsum                                     288    6.00      72.0    6.00\n") !=
+           NULL,
+       "a group is in the sum as a port is");
+    as_text((struct top_view){.columns = 66, .ports = 9});
+    ok(strstr(text, "\n[rtp.media_1-0123456789-0123456     48.0    1.00      32.0    1.00\n") !=
            NULL,
        "in a narrow window the names give way to the rates");
-    ok(strstr(text, "\ngroup-1     ") && strstr(text, "\nip-1       ") &&
-           strstr(text, "\ntcp-1          e?[2J ") && !strstr(strstr(text, "e?[2J") + 1, "e?[2J"),
+    ok(strstr(text, "\n[1]            group ") && strstr(text, "\n[tcp-443]      group ") &&
+           strstr(text, "\nip-1       ") && strstr(text, "\ntcp-1          e?[2J ") &&
+           !strstr(strstr(text, "e?[2J") + 1, "e?[2J") && !strstr(text, "https"),
        "a number in the name of a group or a protocol is not a port");
-    ok(strstr(as_json(9), "{\"instance\":\"" GROUP "9\",") != NULL, "the names in JSON");
+    ok(strstr(as_json(9), "{\"instance\":\"group-" GROUP "9\",") != NULL, "the names in JSON");
+    reset();
+
+    port("h", "eth0", "group-123456789012345678", 6, 1, 4, 1);
+    port("h", "eth0", "group-1234567890123456789", 5, 1, 4, 1);
+    sort(TOP_BY_TOTAL);
+    as_text(plain);
+    ok(strstr(text, "\n[123456789012345678] group ") && strstr(text, "\n[1234567890123456789]  "),
+       "\"group\" is whole or not there");
+    reset();
+}
+
+/* The order of the interfaces, and that of the rows of eth0. */
+static void in_order(enum top_sort order, const char *expected) {
+    char got[256] = "";
+
+    top_table_sort(&table, order);
+    for (size_t i = 0; i < table.interface_count; i++)
+        strcat(strcat(got, table.interfaces[i].sum.interface), " ");
+    for (size_t i = 0; i < table.interface_count; i++)
+        if (!strcmp(table.interfaces[i].sum.interface, "eth0"))
+            for (size_t row = 0; row < table.interfaces[i].row_count; row++)
+                strcat(strcat(got, table.interfaces[i].rows[row].instance), " ");
+    is_text(got, expected, "sorted by %s", top_sort_names[order]);
+}
+
+static void test_sort(void) {
+    port("h", "eth0", "tcp-9", 100, 1, 900, 1);
+    port("h", "eth0", "tcp-80", 500, 2, 510, 3);
+    port("h", "eth0", "tcp-443", 300, 90, NAN, 80);
+    port("h", "eth0", "group-web", 10, 60, 20, NAN);
+    port("h", "eth0", "decrypted", 9999, 9999, 9999, 9999);
+    port("h", "eth1", "udp-53", 800, 1000, 900, 1);
+    port("h", "eth2", "udp-53", 1500, 10, 0, 9);
+    top_table_finish(&table);
+    in_order(TOP_BY_NAME, "eth0 eth1 eth2 group-web tcp-9 tcp-80 tcp-443 ");
+    in_order(TOP_BY_TOTAL, "eth0 eth1 eth2 tcp-80 tcp-9 tcp-443 group-web ");
+    in_order(TOP_BY_IN, "eth2 eth0 eth1 tcp-80 tcp-443 tcp-9 group-web ");
+    in_order(TOP_BY_OUT, "eth0 eth1 eth2 tcp-9 tcp-80 group-web tcp-443 ");
+    in_order(TOP_BY_PACKETS, "eth1 eth0 eth2 tcp-443 group-web tcp-80 tcp-9 ");
+    in_order(TOP_BY_NAME, "eth0 eth1 eth2 group-web tcp-9 tcp-80 tcp-443 ");
+    ok(strstr(
+           as_text((struct top_view){.columns = 83, .ports = 2}),
+           "eth0 on h                  in bit/s   pkt/s out bit/s   pkt/s  in #, out -\n"
+           "[web]          group           80.0    60.0       160       ?  -\n"
+           "tcp-9                           800    1.00    7.20 k    1.00  ##------------------\n"
+           "and 2 more                   6.40 k    92.0    4.08 k    83.0\n"
+           "sum                          7.28 k     153    11.4 k    84.0\n"
+           "decrypted, not in the sum    80.0 k  10.0 k    80.0 k  10.0 k\n"),
+       "in any order the busiest has the longest bar, shown or not, and decrypted is apart");
     reset();
 }
 
@@ -246,17 +310,17 @@ static void standard_types(void) {
 
 static void test_standard_types(void) {
     standard_types();
-    top_table_sort(&table);
-    is_u64(table.groups[0].row_count, 2, "bytes and packets of a port are one row");
-    is_text(table.groups[0].rows->instance, "tcp-443", "named after it");
-    ok(has_rates(table.groups[0].rows, 300, 3, 400, 4),
+    sort(TOP_BY_TOTAL);
+    is_u64(table.interfaces[0].row_count, 2, "bytes and packets of a port are one row");
+    is_text(table.interfaces[0].rows->instance, "tcp-443", "named after it");
+    ok(has_rates(table.interfaces[0].rows, 300, 3, 400, 4),
        "with all four rates, and no other data source or type");
     reset();
 
     port("h", "eth0", "tcp-443", 300, 3, 400, 4);
     standard_types();
-    top_table_sort(&table);
-    ok(has_rates(&table.groups[0].sum, 301, 4, 401, 5),
+    sort(TOP_BY_TOTAL);
+    ok(has_rates(&table.interfaces[0].sum, 301, 4, 401, 5),
        "a port that a server has in both types is counted once");
     reset();
 }
@@ -264,7 +328,7 @@ static void test_standard_types(void) {
 static void test_unknown(void) {
     port("h", "eth0", "tcp-1", NAN, INFINITY, -1, 1e19);
     port("h", "eth0", "tcp-2", 5, NAN, 6, NAN);
-    top_table_sort(&table);
+    sort(TOP_BY_TOTAL);
     ok(strstr(as_json(10), "\"rx_bytes\":5,\"rx_packets\":null,\"tx_bytes\":6,\"tx_packets\":null,"
                            "\"ports\":[{\"instance\":\"tcp-2\"") != NULL,
        "a sum leaves unknown rates out; a sum of unknown rates only is unknown");
@@ -273,7 +337,7 @@ static void test_unknown(void) {
        "NaN, infinite, negative and implausible values are null");
     ok(strstr(as_text(plain), "    ?       ?         ?       ?\n") != NULL, "and ? in the text");
     reset();
-    top_table_sort(&table);
+    sort(TOP_BY_TOTAL);
     is_text(as_json(10), "{\"time\":1.500,\"interfaces\":[]}\n", "no series at all");
     is_text(as_text(plain), "", "no series, no text");
 }
@@ -289,7 +353,7 @@ static void test_names(void) {
     port("h\"\\\n", "eth\033[2J", "tcp-\xff\x7f", 1, 1, 1, 1);
     port("h\"\\\n", "eth\033[2J", "tcp-1", 2, 1, 1, 1);
     port("\x9b", "eth0", "udp-\b", 1, 1, 1, 1);
-    top_table_sort(&table);
+    sort(TOP_BY_TOTAL);
     ok(strstr(as_json(10), "{\"host\":\"h\\\"\\\\\\u000a\",\"interface\":\"eth\\u001b[2J\"") !=
            NULL,
        "quotes, backslashes and control characters are escaped");
@@ -304,13 +368,13 @@ static void test_names(void) {
     port("h", "eth0", "tcp-", 7, 1, 1, 1);
     port("h", "eth0", "", 6, 1, 1, 1);
     port("h", "eth0", "udp-443", 6, 1, 1, 1);
-    top_table_sort(&table);
+    sort(TOP_BY_TOTAL);
     ok(!strstr(as_text(plain), "https"),
        "only a valid port number of the right transport has a service name");
     reset();
 
     port("h", "eth0", "ip-rsvp-e2e-ignore", 5, 1, 1, 1);
-    top_table_sort(&table);
+    sort(TOP_BY_TOTAL);
     ok(strstr(as_text(plain), "\nip-rsvp-e2e-ignore             40.0 ") != NULL,
        "a long name is not truncated");
     reset();
@@ -319,8 +383,8 @@ static void test_names(void) {
 static void test_hosts(void) {
     port("b", "eth0", "tcp-1", 1, 1, 1, 1);
     port("a.with-a-name.that-is-long.example.org", "eth0", "tcp-1", 1, 1, 1, 1);
-    top_table_sort(&table);
-    is_u64(table.group_count, 2, "interfaces of the same name on two hosts are two groups");
+    sort(TOP_BY_TOTAL);
+    is_u64(table.interface_count, 2, "interfaces of the same name on two hosts are two groups");
     ok(!strncmp(as_text(plain), "eth0 on a.with-a-name.that-is-long.example.org ", 47) &&
            strstr(text, "\n\neth0 on b "),
        "each with its host");
@@ -333,7 +397,7 @@ static void test_bars(void) {
     port("h", "eth0", "tcp-1", 60, 1, 40, 1);
     port("h", "eth0", "tcp-2", 0, 1, 50, 1);
     port("h", "eth0", "tcp-3", 0, 0, 1, 1);
-    top_table_sort(&table);
+    sort(TOP_BY_TOTAL);
     as_text(view);
     ok(strstr(text, "  ######----\n") && strstr(text, "0  -----\n") && widest(text) == 73,
        "the busiest port's bar fills the line, egress after ingress");
@@ -344,10 +408,160 @@ static void test_bars(void) {
     reset();
 
     port("h", "eth0", "tcp-1", 3e-308, 1, 0, 1);
-    top_table_sort(&table);
+    sort(TOP_BY_TOTAL);
     view.columns = 73;
     ok(strstr(as_text(view), "  ##########\n") != NULL,
        "the smallest possible rate has a full bar, too");
+    reset();
+}
+
+/* ---- what is new ---- */
+
+static struct seen seen;
+
+/* The ports of eth0 in a table at this time: which of them are new. */
+static const char *new_at(__u64 now, const char *ports) {
+    static char got[64];
+
+    reset();
+    for (const char *p = ports; *p; p++) {
+        char instance[] = {'t', 'c', 'p', '-', *p, '\0'};
+
+        port("h", "eth0", instance, *p, 1, 1, 1);
+    }
+    top_table_finish(&table);
+    ok(!seen_update(&seen, &table, now, 300), "an update at %llu", (unsigned long long)now);
+    top_table_sort(&table, TOP_BY_NAME);
+    *got = '\0';
+    for (size_t i = 0; i < table.row_count; i++)
+        if (table.rows[i].is_new)
+            strcat(got, strchr(table.rows[i].instance, '-') + 1);
+    return got;
+}
+
+static void test_new(void) {
+    is_text(new_at(0, ""), "", "nothing is new in an empty table");
+    is_text(new_at(1, "135"), "", "nor in the first one with rows");
+    is_text(new_at(11, "1235"), "2", "a series that comes up later is");
+    is_text(new_at(310, "12345"), "24", "for as long as was asked");
+    is_text(new_at(311, "12345"), "4", "and no longer");
+    is_text(new_at(400, "1345"), "4", "one that ends");
+    is_text(new_at(699, "1345"), "", "and is absent for less than that");
+    is_text(new_at(699, "12345"), "", "is not new when it comes again");
+    is_text(new_at(700, "1345"), "", "one that ends");
+    is_text(new_at(1000, "1345"), "", "and is absent for as long as that");
+    is_text(new_at(1001, "12345"), "2", "is new again");
+    is_text(new_at(9000, ""), "", "without collectd's answers no time passes for what is absent:");
+    is_text(new_at(9001, "12345"), "", "all that were in the last one are known");
+    is_text(new_at(9002, "123"), "", "one that ends and comes again while it is new");
+    is_text(new_at(9003, "1236"), "6", "stays new");
+    is_text(new_at(9010, "123"), "", "no longer");
+    is_text(new_at(9302, "1236"), "6", "than it would have been");
+    is_text(new_at(9303, "1236"), "", "otherwise");
+    seen_free(&seen);
+
+    new_at(1, "1");
+    reset();
+    port("h", "eth0", "tcp-1", 4, 1, 0, 1);
+    port("h", "eth0", "tcp-4444", 1, 1, 1, 1);
+    port("h", "eth0", "group-web", 2, 1, 1, 1);
+    port("h", "eth1", "tcp-1", 2, 1, 1, 1);
+    port("g", "eth0", "tcp-1", 1, 1, 1, 1);
+    top_table_finish(&table);
+    seen_update(&seen, &table, 2, 300);
+    top_table_sort(&table, TOP_BY_TOTAL);
+    as_text((struct top_view){.columns = 90, .ports = 9, .marks_new = true});
+    ok(strstr(
+           text,
+           "eth0 on h                    in bit/s   pkt/s out bit/s   pkt/s  in #, out -\n"
+           "  tcp-1          e?[2J           32.0    1.00         -    1.00  ####################"
+           "#####\n"
+           "+ [web]          group           16.0    1.00      8.00    1.00  #############------"
+           "\n"
+           "+ tcp-4444                       8.00    1.00      8.00    1.00  ######-------\n"
+           "sum                              56.0    3.00      16.0    3.00\n") != NULL,
+       "what is new has a mark in front");
+    ok(strstr(text, "eth1 on h ") && strstr(text, "eth0 on g ") &&
+           strstr(strstr(text, "eth1 on h "), "\n+ tcp-1 ") &&
+           strstr(strstr(text, "eth0 on g "), "\n+ tcp-1 "),
+       "a port is known by its host and interface");
+    ok(strstr(as_text((struct top_view){.columns = 90, .ports = 2, .marks_new = true}),
+              "\nand 1 more, 1 new ") &&
+           strstr(as_text((struct top_view){.columns = 90, .ports = 0, .marks_new = true}),
+                  "\nand 3 more, 2 new "),
+       "those that are not shown are counted");
+    ok(!strpbrk(as_text((struct top_view){.columns = 60, .ports = 1}), "+,") &&
+           !strstr(as_json(1), "\"new\""),
+       "unless asked for there is nothing about it");
+    view_as_json((struct top_view){.ports = 2, .marks_new = true});
+    ok(strstr(text, "\"ports\":[{\"instance\":\"tcp-1\",\"new\":false,\"rx_bytes\":4,") &&
+           strstr(text, "{\"instance\":\"group-web\",\"new\":true,\"rx_bytes\":2,") &&
+           strstr(text, "\"rest\":{\"number\":1,\"new\":1,"),
+       "in JSON they have a member");
+    seen_free(&seen);
+    reset();
+}
+
+/* Against the definition: the times at which each of some series was in the table. */
+static void test_new_random(void) {
+    enum { SERIES = 40, PERIOD = 7, ROUNDS = 3000 };
+    static unsigned absent_for[SERIES], new_until[SERIES];
+    struct random random = {.state = 11};
+    unsigned wrong = 0, marks = 0;
+
+    for (unsigned i = 0; i < SERIES; i++)
+        absent_for[i] = PERIOD + 1; /* unknown */
+    for (unsigned now = 1; now < ROUNDS; now++) {
+        bool expected[SERIES] = {0}, first = now == 1;
+
+        reset();
+        for (unsigned i = 0; i < SERIES; i++) {
+            char instance[16];
+
+            snprintf(instance, sizeof(instance), "tcp-%u", i);
+            if (random_below(&random, 1 + i % 9) && !(first && i == 0)) {
+                absent_for[i]++;
+                continue;
+            }
+            port("h", "eth0", instance, i, 1, 1, 1);
+            if (absent_for[i] > PERIOD)
+                new_until[i] = first ? 0 : now + PERIOD;
+            absent_for[i] = 0;
+            expected[i] = now < new_until[i];
+            marks += expected[i];
+        }
+        top_table_finish(&table);
+        top_table_sort(&table, now % TOP_SORTS);
+        seen_update(&seen, &table, now, PERIOD);
+        for (size_t row = 0; row < table.row_count; row++)
+            wrong +=
+                table.rows[row].is_new != expected[strtoul(table.rows[row].instance + 4, NULL, 10)];
+    }
+    is_u64(wrong, 0, "series that come and go at random");
+    ok(marks > 1000, "of which some are new (%u)", marks);
+    seen_free(&seen);
+    reset();
+}
+
+/* A network client of collectd's can make ever new series. */
+static void test_new_bounded(void) {
+    size_t most = 0;
+
+    for (unsigned now = 1; now < 10; now++) {
+        reset();
+        for (unsigned i = 0; i < 20000; i++) {
+            char instance[16];
+
+            snprintf(instance, sizeof(instance), "tcp-%u-%u", now, i);
+            port("h", "eth0", instance, 1, 1, 1, 1);
+        }
+        top_table_finish(&table);
+        seen_update(&seen, &table, now, 300);
+        if (seen.number > most)
+            most = seen.number;
+    }
+    is_u64(most, 120000, "of series that have ended 100,000 are remembered");
+    seen_free(&seen);
     reset();
 }
 
@@ -367,7 +581,7 @@ static void test_lines(void) {
                 if (p == 0 && interfaces % 2 == 0)
                     port(host, interface, "decrypted", 1, 1, 0, 0);
             }
-        top_table_sort(&table);
+        sort(TOP_BY_TOTAL);
         for (unsigned lines = 6; lines < 100; lines++) {
             as_text((struct top_view){.columns = 80, .lines = lines, .ports = (size_t)-1});
             wrong += line_count(text) > lines;
@@ -395,11 +609,11 @@ static void test_many(void) {
         port("h", "eth0", instance, bytes, 0, 0, 0);
         sum += bytes;
     }
-    top_table_sort(&table);
+    sort(TOP_BY_TOTAL);
     for (size_t i = 1; i < table.row_count; i++)
         wrong += table.rows[i - 1].total_bytes < table.rows[i].total_bytes;
     is_u64(wrong, 0, "20,000 series are sorted");
-    ok(table.groups[0].sum.rate[TOP_RX_BYTES] == sum, "and summed up exactly");
+    ok(table.interfaces[0].sum.rate[TOP_RX_BYTES] == sum, "and summed up exactly");
     as_json((size_t)-1);
     ok(text_size > table.row_count * 50, "and printed");
     reset();
@@ -417,6 +631,10 @@ int main(void) {
     test_names();
     test_hosts();
     test_bars();
+    test_sort();
+    test_new();
+    test_new_random();
+    test_new_bounded();
     test_lines();
     test_many();
     top_table_free(&table);
