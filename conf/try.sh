@@ -12,8 +12,8 @@ export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin # su and some sudos leave them out
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=conf/directory.sh
-. "$here/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "$here/../tests/lib/directory.sh"
 
 usage() {
     cat <<'END'
@@ -471,7 +471,7 @@ parse() {
 prepare() {
     need_directory --dir "$dir"
     dir=$directory
-    "$here/prepare.sh" "$dir" rrdtool netbase # netbase: /etc/services, for names
+    "$here/../tests/prepare.sh" "$dir" rrdtool netbase # netbase: /etc/services, for names
     # shellcheck source=/dev/null
     . "$dir/env"
     run=$dir/data-$(date +%Y%m%d-%H%M%S)

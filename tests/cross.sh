@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A cross build for a host of the other byte order: the classifier is of that order, by the host's
 # asm/types.h; where bpftool can't make it, configure says so. TAP. PB_SOURCE, PB_BUILD: as
-# conf/prepare.sh writes them. No cross compiler: to configure, the host is what it is told, and
+# tests/prepare.sh writes them. No cross compiler: to configure, the host is what it is told, and
 # what its compiler includes.
 # shellcheck source=tests/lib.sh
 . "${0%/*}/lib.sh"

@@ -65,11 +65,11 @@ bad="/var/tmp/link /var/tmp/link is a symbolic link
 # ---- what is run ----
 
 function_() {
-    bash -c '. "$1/conf/directory.sh"
+    bash -c '. "$1/tests/lib/directory.sh"
         provide_directory "$2" || { status=$?; echo "$refusal"; exit $status; }
         echo "$directory"' - $top "$1"
 }
-prepare() { $top/conf/prepare.sh "$1"; }
+prepare() { $top/tests/prepare.sh "$1"; }
 try() { $top/conf/try.sh --demo --dir "$1"; }
 run() { $top/tests/run.sh --dir "$1" unit; }
 bench() { $top/tests/bench/run.sh --dir "$1" memory; }
@@ -156,7 +156,7 @@ refused "a line break is refused in one line" "\$'/var/tmp/a\\nb'" "is no name" 
 # faster COMMAND...: asks for /var/tmp/raced, and somebody else's command comes just before mkdir
 faster() {
     rm -rf /var/tmp/raced
-    bash -c '. "$1/conf/directory.sh"
+    bash -c '. "$1/tests/lib/directory.sh"
         first=("${@:2}")
         mkdir() { "${first[@]}"; command mkdir "$@"; }
         provide_directory /var/tmp/raced || { echo "$refusal"; exit 1; }
@@ -196,7 +196,7 @@ for mask in 000 077; do
     taken "mask-$mask/new" "/var/tmp/mask-$mask/new"
     umask 022
 done
-is "$(bash -c 'umask 000; . "$1/conf/directory.sh"; umask' - $top)" 0022 \
+is "$(bash -c 'umask 000; . "$1/tests/lib/directory.sh"; umask' - $top)" 0022 \
     "what is made below is not for others to write"
 
 # Those that build say where, and end since they can't run anything there.
@@ -232,7 +232,7 @@ is "$(stat -c '%U %a' /var/tmp/full/packages/release)" "root 700" "packages: onl
 # ---- without privileges ----
 
 # The checkout may be where only root can go.
-functions=$(cat $top/conf/directory.sh)
+functions=$(cat $top/tests/lib/directory.sh)
 is "$(as_stranger bash -c "$functions"'
     provide_directory /var/tmp/strangers/own && echo "$directory"')" \
     /var/tmp/strangers/own "another user may have a directory of their own"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Code, man page, README and example configuration know the same options with the same
 # defaults; the packages have the version of configure.ac; Grafana's dashboards are what
-# dashboards.py writes. TAP. PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
+# dashboards.py writes. TAP. PB_SOURCE, PB_BUILD: as tests/prepare.sh writes them.
 set -uo pipefail
 cd "$PB_SOURCE" || exit 1
 number=0

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # What compilers and linters say, and the shape of the code: no cycles, no file over 400 lines. TAP.
-# PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them.
+# PB_SOURCE, PB_BUILD: as tests/prepare.sh writes them.
 set -uo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 style=$top/.clang-format # not copied to PB_SOURCE

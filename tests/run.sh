@@ -32,13 +32,13 @@
 # --quick: the layers of a few minutes only. --dir: where to build and to keep logs.
 # PB_CACHE (/var/cache/tc_portbytes): where kernels, captures and packages are kept for the next
 # run.
-# Both must be root's on the whole way, see conf/directory.sh.
+# Both must be root's on the whole way, see tests/lib/directory.sh.
 set -uo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$tests")
-# shellcheck source=conf/directory.sh
-. "$top/conf/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "$top/tests/lib/directory.sh"
 all="unit sanitize fuzz lint dashboards dist packages packets kernels system clsact try stacks"
 all+=" service soak"
 quick="unit sanitize fuzz lint system clsact try"
@@ -163,7 +163,7 @@ one_test() {
 }
 
 build() {
-    "$top/conf/prepare.sh" "$dir/work" "$@" || return 1
+    "$top/tests/prepare.sh" "$dir/work" "$@" || return 1
     # shellcheck source=/dev/null
     . "$dir/work/env"
     export PB_SOURCE PB_BUILD PB_PLUGIN PB_COLLECTD PB_COLLECTD_PLUGINS PB_TYPESDB PB_BPFTOOL

@@ -10,7 +10,7 @@ old_build=
 build_old() {
     # Its own list lacks log.lo.
     # shellcheck disable=SC2016
-    local source=$dir/old-source libraries='libcore.la plugin/log.lo -lm $(LIBBPF_LIBS) $(LIBMNL_LIBS)'
+    local source=$dir/old-source prepare libraries='libcore.la plugin/log.lo -lm $(LIBBPF_LIBS) $(LIBMNL_LIBS)'
     [ -z "$old_build" ] || return 0
     rm -rf "$source"
     mkdir -p "$source" "$dir/old"
@@ -20,7 +20,8 @@ build_old() {
     # shellcheck source=/dev/null
     if git -C "$top" archive -o "$dir/old.tar" "$old" 2>"$work/errors" &&
         tar -x -f "$dir/old.tar" -C "$source" 2>>"$work/errors" &&
-        "$source/conf/prepare.sh" "$dir/old" >>"$work/errors" 2>&1 &&
+        prepare=$(find "$source/conf" "$source/tests" -name prepare.sh) &&
+        "$prepare" "$dir/old" >>"$work/errors" 2>&1 &&
         rm -f "$dir/old/build/tests/bench/timed.la" &&
         make -s -C "$dir/old/build" tests/bench/timed.la tests_bench_timed_la_LIBADD="$libraries" \
             >"$dir/old-build.log" 2>&1; then

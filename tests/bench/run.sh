@@ -32,8 +32,8 @@ set -uo pipefail
 
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$bench/../.." && pwd)
-# shellcheck source=conf/directory.sh
-. "$top/conf/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "$top/tests/lib/directory.sh"
 all="packet live read memory dispatch interfaces load feel guests"
 quick=false
 sections=()
@@ -69,7 +69,7 @@ need_directory --dir "${dir:-/var/tmp/tc_portbytes-bench}"
 dir=$directory
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 
-"$top/conf/prepare.sh" "$dir/work" iproute2 procps util-linux python3 strace || exit 1
+"$top/tests/prepare.sh" "$dir/work" iproute2 procps util-linux python3 strace || exit 1
 # shellcheck source=/dev/null
 . "$dir/work/env"
 export PB_SOURCE PB_BUILD PB_PLUGIN PB_COLLECTD PB_COLLECTD_PLUGINS PB_TYPESDB

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: MIT
 # run.sh [SECONDS [TARGET...]]: what is parsed, fuzzed with libFuzzer under the address and
 # undefined behaviour sanitizers, each target so long (15). TAP. PB_SOURCE, PB_BUILD: as
-# conf/prepare.sh writes them. What a target broke on is kept in PB_LOGS (a directory of its own
+# tests/prepare.sh writes them. What a target broke on is kept in PB_LOGS (a directory of its own
 # in TMPDIR), which nobody else may be able to change.
 #
 # PB_SEED (1): by hand 0, for one by the clock; as a test, the same inputs as far as time lets.
 # A target's corpus/ says what inputs look like; tests/fuzz/run.sh 600 netlink goes deeper.
 set -uo pipefail
-# shellcheck source=conf/directory.sh
-. "$(cd "$(dirname "${BASH_SOURCE[0]}")/../../conf" && pwd)/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "$(cd "$(dirname "${BASH_SOURCE[0]}")/../lib" && pwd)/directory.sh"
 logs=
 if [ -n "${PB_LOGS:-}" ]; then
     need_directory PB_LOGS "$PB_LOGS"

@@ -12,7 +12,7 @@
 # or, in place of these, DIRECTORY/RELEASE-CLANG/skip, the reason why there is no such compiler, or
 # DIRECTORY/RELEASE-CLANG/failed, what it said.
 #
-# PB_SOURCE, PB_BUILD: as conf/prepare.sh writes them. PB_CACHE: where the systems are kept for
+# PB_SOURCE, PB_BUILD: as tests/prepare.sh writes them. PB_CACHE: where the systems are kept for
 # the next run, with those of tests/packages.
 # shellcheck source=tests/packages/lib.sh
 . "${BASH_SOURCE[0]%/*}/../packages/lib.sh"

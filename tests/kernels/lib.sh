@@ -7,11 +7,11 @@ die() { say "$*"; exit 2; }
 
 # use_cache: sets kernels_cache, where fetched kernels and what guests are made of are kept.
 # That others could change it is the end; that it can't be made, status 2, is a reason to
-# skip, in refusal. Not for guests: they have no conf/.
+# skip, in refusal.
 use_cache() {
     local status=0
-    # shellcheck source=conf/directory.sh
-    . "${BASH_SOURCE[0]%/*}/../../conf/directory.sh"
+    # shellcheck source=tests/lib/directory.sh
+    . "${BASH_SOURCE[0]%/*}/../lib/directory.sh"
     { provide_directory "${PB_CACHE:-/var/cache/tc_portbytes}" &&
         provide_directory "$directory/kernels"; } || status=$?
     ((status != 1)) || die "PB_CACHE: $refusal"

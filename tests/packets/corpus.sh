@@ -10,8 +10,8 @@ packages=(tcpdump ndpi wireshark)
 # Beyond this size a file brings more of the same.
 largest=4M
 
-# shellcheck source=conf/directory.sh
-. "$(cd "$(dirname "$0")/../../conf" && pwd)/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "$(cd "$(dirname "$0")/../lib" && pwd)/directory.sh"
 
 unavailable() {
     echo "corpus.sh: $*" >&2

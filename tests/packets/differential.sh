@@ -13,8 +13,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=${PB_BUILD:-$top}
-# shellcheck source=conf/directory.sh
-. "$top/conf/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "$top/tests/lib/directory.sh"
 
 skip_all() {
     echo "1..0 # SKIP $*"

@@ -5,8 +5,8 @@
 # As tests/lib.sh, but PB_PLUGIN is one built with -fsanitize=address,undefined.
 # shellcheck source=tests/lib.sh
 . "${0%/*}/../lib.sh"
-# shellcheck source=conf/directory.sh
-. "${0%/*}/../../conf/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "${0%/*}/../lib/directory.sh"
 
 if [ -n "${PB_LOGS:-}" ]; then
     need_directory PB_LOGS "$PB_LOGS"

@@ -7,8 +7,8 @@
 # shellcheck shell=bash disable=SC2154,SC2034
 # shellcheck source=tests/lib.sh
 . "${BASH_SOURCE[0]%/*}/../lib.sh"
-# shellcheck source=conf/directory.sh
-. "${BASH_SOURCE[0]%/*}/../../conf/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "${BASH_SOURCE[0]%/*}/../lib/directory.sh"
 
 # use_cache SUBDIRECTORY: sets cache, the part of PB_CACHE of that name. That others could change
 # it is the end of the test.

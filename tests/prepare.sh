@@ -3,7 +3,7 @@
 #
 # prepare.sh DIR [PACKAGE...]: everything that building and running the plugin needs,
 # and the plugin itself, built in DIR, which nobody else may be able to change (see
-# directory.sh). The checkout stays as it is; no service is started or enabled. A second
+# lib/directory.sh). The checkout stays as it is; no service is started or enabled. A second
 # run does only what has changed.
 #
 # Debian, Ubuntu: missing packages are installed, those named as arguments too.
@@ -19,8 +19,8 @@ export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin # su and some sudos leave them out; ip and bpftool are there
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# shellcheck source=conf/directory.sh
-. "$checkout/conf/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "$checkout/tests/lib/directory.sh"
 
 say() { printf 'prepare: %s\n' "$*"; }
 die() {
