@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Known traffic for try.sh --demo.
+ * Known traffic for conf/try.sh --demo.
  *
  * demo serve FAMILIES          answers until SIGTERM; says "ready" when it listens
  * demo send FAMILIES SECONDS   sends to ADDRESS4 and ADDRESS6, the addresses below
@@ -168,8 +168,7 @@ static void serve_udp(const struct flow *flow, int fd) {
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     for (;;) {
         socklen_t length = sizeof(from);
-        ssize_t n =
-            recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&from, &length);
+        ssize_t n = recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&from, &length);
 
         if (n < 0 && stopped)
             break;
