@@ -29,7 +29,7 @@ same "the README's table agrees" "$defaults" \
     "$(sed -n 's/^| `\([A-Z][A-Za-z]*\)` | `*\([^ `|]*\).*/\1 \2/p' README.md | sort)"
 same "the man page agrees" "$defaults" \
     "$(awk '/^\.B[IR] [A-Z]/ { option = $2 }
-        /^\.I Default: / { sub(/[.:]$/, "", $3); print option, $3 }' conf/collectd-tc_portbytes.5 | sort)"
+        /^\.I Default: / { sub(/[.:]$/, "", $3); print option, $3 }' conf/man/collectd-tc_portbytes.5 | sort)"
 # Interface, Port and Group have no value that stands for their default: only their names count.
 same "the example agrees" \
     "$(sed 's/^\(Interface\|Port\|Group\) .*/\1/' <<<"$defaults" | sort -u)" \
