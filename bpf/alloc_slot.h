@@ -56,7 +56,8 @@ __noinline __u32 alloc_slot(__u32 key) {
         owner = __sync_val_compare_and_swap(entry, 0, slot);
         if (owner == 0) {
             WRITE_ONCE(*cell, 0);
-            WRITE_ONCE(shared.head, head + 1);
+            /* Atomic for user space alone: a 32-bit machine stores 8 bytes in halves otherwise. */
+            __sync_fetch_and_add(&shared.head, 1);
         } else {
             slot = owner;
         }

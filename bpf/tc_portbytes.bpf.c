@@ -105,7 +105,8 @@ static __always_inline void add_shared(struct pb_counters *counter, struct wire 
  * In a lane of this CPU alone. Both programs run with bottom halves disabled, so a CPU is in one of
  * them at a time, and adding takes no atomics. But on PREEMPT_RT that is so only while disabling
  * them takes a lock for each CPU: from Linux 6.18 on, without PREEMPT_RT_NEEDS_BH_LOCK
- * (3253cb49cbad), another task can run a program in the middle of an add.
+ * (3253cb49cbad), another task can run a program in the middle of an add. And on a 32-bit machine
+ * one is stored in halves, between which user space could read it; an atomic add is not.
  */
 static __always_inline void add(struct pb_counters *counter, struct wire wire, __u32 egress) {
     if (atomic_adds) {
@@ -119,7 +120,10 @@ static __always_inline void add(struct pb_counters *counter, struct wire wire, _
     }
 }
 
-/* Whether the ring has a slot. */
+/*
+ * Whether the ring has a slot. A 32-bit machine reads head and tail in halves: at worst a packet
+ * looks at the ring in vain, or a new port is counted in "other".
+ */
 static __always_inline int ring_has_slots(void) {
     __u64 head = READ_ONCE(shared.head); /* before tail, else a full ring could look empty */
 

@@ -48,11 +48,12 @@ enum pb_transport { PB_TCP, PB_UDP, PB_SCTP, PB_TRANSPORTS };
 #define PB_RING        65536u /* a power of two, and more than all dynamic slots together */
 #define PB_DYNAMIC_END (PB_FIXED_SLOTS + PB_DYNAMIC_MAX)
 
+/* Aligned, since the 32-bit x86 ABI aligns a __u64 to 4 bytes: that is no atomic load for clang. */
 struct pb_counters {
-    __u64 rx_bytes; /* on the wire, see README "What is counted" */
-    __u64 rx_packets;
-    __u64 tx_bytes;
-    __u64 tx_packets;
+    __aligned_u64 rx_bytes; /* on the wire, see README "What is counted" */
+    __aligned_u64 rx_packets;
+    __aligned_u64 tx_bytes;
+    __aligned_u64 tx_packets;
 };
 
 /* ---- rows ---- */

@@ -32,8 +32,9 @@ struct classifier_settings {
 __u32 classifier_lanes(void);
 
 /*
- * Whether this kernel may interrupt a program to run another one on the same CPU, in the middle of
- * an add: then counts would be lost without atomic_adds.
+ * Whether atomic_adds are needed: this kernel may interrupt a program to run another one on the
+ * same CPU, in the middle of an add, so that counts would be lost; or it stores 8 bytes in halves,
+ * between which user space could read them.
  */
 bool classifier_needs_atomics(void);
 

@@ -194,6 +194,21 @@ void *counters_state(struct counters *counters) {
     return counters->state.memory;
 }
 
+/*
+ * Each by one load: by two, as 32-bit machines load a __u64 otherwise, half of an addition could be
+ * read. Not by libatomic: for lack of such a load it takes a lock, which the kernel doesn't know,
+ * or a compare-and-swap, which this memory doesn't permit.
+ */
+_Static_assert(__atomic_always_lock_free(sizeof(__u64), 0),
+               "there is no atomic load of 8 bytes; on ARM there is with -march=armv6k or later");
+
+static void add(struct pb_counters *sum, const struct pb_counters *slot) {
+    sum->rx_bytes += __atomic_load_n(&slot->rx_bytes, __ATOMIC_RELAXED);
+    sum->rx_packets += __atomic_load_n(&slot->rx_packets, __ATOMIC_RELAXED);
+    sum->tx_bytes += __atomic_load_n(&slot->tx_bytes, __ATOMIC_RELAXED);
+    sum->tx_packets += __atomic_load_n(&slot->tx_packets, __ATOMIC_RELAXED);
+}
+
 void counters_read(const struct counters *counters, const __u32 *list, __u32 number,
                    struct pb_counters *sums) {
     const struct classifier_settings *settings = &counters->classifier->settings;
@@ -201,18 +216,10 @@ void counters_read(const struct counters *counters, const __u32 *list, __u32 num
     for (__u32 i = 0; i < number; i++)
         sums[list[i]] = (struct pb_counters){0};
     for (__u32 lane = 0; lane <= settings->lanes; lane++) {
-        const volatile struct pb_counters *slots =
-            counters->memory + (size_t)lane * settings->slots;
+        const struct pb_counters *slots = counters->memory + (size_t)lane * settings->slots;
 
-        for (__u32 i = 0; i < number; i++) {
-            struct pb_counters *sum = &sums[list[i]];
-            const volatile struct pb_counters *slot = &slots[list[i]];
-
-            sum->rx_bytes += slot->rx_bytes;
-            sum->rx_packets += slot->rx_packets;
-            sum->tx_bytes += slot->tx_bytes;
-            sum->tx_packets += slot->tx_packets;
-        }
+        for (__u32 i = 0; i < number; i++)
+            add(&sums[list[i]], &slots[list[i]]);
     }
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }

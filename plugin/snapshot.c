@@ -7,7 +7,7 @@ struct copy {
 };
 
 struct snapshot {
-    __u64 commits; /* 0: no copy is valid; else copy commits % 2 is the latest */
+    __aligned_u64 commits; /* 0: no copy is valid; else copy commits % 2 is the latest */
     __u64 copies[];
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The classifier that the plugin has loaded adds atomically where the kernel is a PREEMPT_RT one,
-# and nowhere else. Guest only: bpftool there is the one that this was written for.
+# or the machine has 32 bits, and nowhere else. Guest only: bpftool there is the one that this was written for.
 # shellcheck source=tests/lib.sh
 . "${0%/*}/../lib.sh"
 [ -n "${PB_GUEST:-}" ] || { echo "1..0 # SKIP for the guests of boot.sh only"; exit 0; }
@@ -23,6 +23,11 @@ adds() {
         END { print plain + 0, atomic + 0 }'
 }
 
+why=
+[[ $(uname -v) != *PREEMPT_RT* ]] || why="the kernel is PREEMPT_RT"
+# EI_CLASS, see elf(5): 1 is ELFCLASS32
+[ "$(od -An -tu1 -j4 -N1 "$PB_PLUGIN" | tr -d ' ')" != 1 ] || why="the machine has 32 bits"
+
 make_namespaces
 make_veth 0
 write_config
@@ -34,10 +39,10 @@ for id in $(programs); do
     name=$(bpftool prog show id "$id" | sed -n '1s/.* name \([^ ]*\) .*/\1/p')
     read -r plain atomic < <(adds "$id")
     looked_at=$((looked_at + 1))
-    if [[ $(uname -v) == *PREEMPT_RT* ]]; then
-        ok $((plain > 0 || atomic == 0)) "$name adds atomically, the kernel is PREEMPT_RT"
+    if [ -n "$why" ]; then
+        ok $((plain > 0 || atomic == 0)) "$name adds atomically: $why"
     else
-        ok $((plain == 0 || atomic > 0)) "$name adds plainly, the kernel isn't PREEMPT_RT"
+        ok $((plain == 0 || atomic > 0)) "$name adds plainly: 64 bits, and no PREEMPT_RT"
     fi
     echo "# $name: $plain plain adds, $atomic atomic ones"
 done
