@@ -49,6 +49,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../unit/libc_names.h"
 #include "config.h"
 #include "log.h"
 #include "monitor.h"
@@ -110,7 +111,7 @@ static int (*next_eventfd)(unsigned value, int flags);
 static int (*next_poll)(struct pollfd *fds, nfds_t number, int timeout);
 static int (*next_clock_gettime)(clockid_t clock, struct timespec *now);
 static void *(*next_mmap)(void *address, size_t size, int protection, int flags, int fd,
-                          off_t offset);
+                          off64_t offset);
 static int (*next_munmap)(void *address, size_t size);
 
 /* Whether the plugin is the first that is no part of libc among the callers. */
@@ -233,7 +234,7 @@ void free(void *block) {
     __libc_free(block);
 }
 
-static void *map(void *address, size_t size, int protection, int flags, int fd, off_t offset) {
+static void *map(void *address, size_t size, int protection, int flags, int fd, off64_t offset) {
     void *area;
 
     if (reached(MEMORY)) {
@@ -246,12 +247,20 @@ static void *map(void *address, size_t size, int protection, int flags, int fd, 
     return area;
 }
 
-void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) {
+/*
+ * libc's mmap, whose offset is a long, and mmap64: libbpf calls either, by how it was built. By asm
+ * labels, since C's mmap is one or the other, see libc_names.h.
+ */
+void *map_long(void *address, size_t size, int protection, int flags, int fd,
+               long offset) __asm__("mmap");
+void *map_64(void *address, size_t size, int protection, int flags, int fd,
+             off64_t offset) __asm__("mmap64");
+
+void *map_long(void *address, size_t size, int protection, int flags, int fd, long offset) {
     return map(address, size, protection, flags, fd, offset);
 }
 
-/* The same on 64-bit machines, by the name that libbpf calls. */
-void *mmap64(void *address, size_t size, int protection, int flags, int fd, off64_t offset) {
+void *map_64(void *address, size_t size, int protection, int flags, int fd, off64_t offset) {
     return map(address, size, protection, flags, fd, offset);
 }
 
@@ -320,14 +329,14 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 static void find_functions(void) {
     void *callers[4];
 
-    *(void **)&next_mmap = dlsym(RTLD_NEXT, "mmap");
+    *(void **)&next_mmap = dlsym(RTLD_NEXT, "mmap64");
     *(void **)&next_munmap = dlsym(RTLD_NEXT, "munmap");
     *(void **)&next_syscall = dlsym(RTLD_NEXT, "syscall");
     *(void **)&next_socket = dlsym(RTLD_NEXT, "socket");
     *(void **)&next_bind = dlsym(RTLD_NEXT, "bind");
     *(void **)&next_eventfd = dlsym(RTLD_NEXT, "eventfd");
     *(void **)&next_poll = dlsym(RTLD_NEXT, "poll");
-    *(void **)&next_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
+    *(void **)&next_clock_gettime = dlsym(RTLD_NEXT, CLOCK_GETTIME);
     backtrace(callers, 4); /* loads what it needs, once */
 }
 

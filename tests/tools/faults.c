@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../unit/libc_names.h"
+
 #define CLOCK_SIZE 32 /* of the file: a number, then spaces */
 #define CALLS_SIZE 4096
 
@@ -54,12 +56,12 @@ __attribute__((constructor)) static void begin(void) {
                *events = getenv("PB_FAULT_EVENTS"), *count = getenv("PB_FAULT_CALLS");
 
     *(void **)&next_syscall = dlsym(RTLD_NEXT, "syscall");
-    *(void **)&next_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
+    *(void **)&next_clock_gettime = dlsym(RTLD_NEXT, CLOCK_GETTIME);
     *(void **)&next_bind = dlsym(RTLD_NEXT, "bind");
     /* There is an older one of that name, for another struct; where not, this is it. */
-    *(void **)&next_timedwait = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+    *(void **)&next_timedwait = dlvsym(RTLD_NEXT, COND_TIMEDWAIT, "GLIBC_2.3.2");
     if (!next_timedwait)
-        *(void **)&next_timedwait = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+        *(void **)&next_timedwait = dlsym(RTLD_NEXT, COND_TIMEDWAIT);
     if (bpf && sscanf(bpf, "%d %d", &bpf_command, &bpf_error) != 2)
         abort();
     if (events)

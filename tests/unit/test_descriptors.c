@@ -3,7 +3,8 @@
  * Descriptors that are kept, and the sockets among them that say a daemon is alive. Each case has a
  * process of its own, with limits of its own.
  *
- * LDFLAGS: -Wl,--wrap=getrlimit,--wrap=setrlimit,--wrap=bind,--wrap=netlink_has_member
+ * LDFLAGS: -Wl,--wrap=getrlimit,--wrap=setrlimit,--wrap=getrlimit64,--wrap=setrlimit64,
+ * --wrap=bind,--wrap=netlink_has_member
  */
 #include "descriptors.h"
 
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "alive.h"
+#include "libc_names.h"
 #include "tap.h"
 
 #define SOFT 64

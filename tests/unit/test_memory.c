@@ -4,8 +4,8 @@
  * outputs are unchanged. To be run with the leak sanitizer, too.
  *
  * Links: libcore.la.
- * LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap,--wrap=strdup,
- * --wrap=strndup
+ * LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap,--wrap=mmap64,
+ * --wrap=strdup,--wrap=strndup
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 #include "capture.h"
 #include "config.h"
 #include "ledger.h"
+#include "libc_names.h"
 #include "selection.h"
 #include "slots.h"
 #include "slots_short.h"

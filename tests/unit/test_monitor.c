@@ -4,7 +4,7 @@
  * seccomp filter), and has a clock of its own.
  *
  * Links: plugin/monitor.c and what it uses, but for what is defined here.
- * LDFLAGS: -Wl,--wrap=clock_gettime,--wrap=eventfd_write
+ * LDFLAGS: -Wl,--wrap=clock_gettime,--wrap=__clock_gettime64,--wrap=eventfd_write
  */
 #include <errno.h>
 #include <net/if_arp.h>
@@ -19,6 +19,7 @@
 #include "classifier.h"
 #include "counters.h"
 #include "libbpf_log.h"
+#include "libc_names.h"
 #include "monitor.h"
 #include "netlink.h"
 #include "pins.h"

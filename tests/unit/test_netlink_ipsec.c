@@ -4,8 +4,8 @@
  * load a module.
  *
  * Links: plugin/netlink_ipsec.c, but for what is defined here.
- * LDFLAGS: -Wl,--wrap=fopen,--wrap=access,--wrap=mnl_socket_open2,--wrap=mnl_socket_sendto,
- * --wrap=mnl_socket_recvfrom
+ * LDFLAGS: -Wl,--wrap=fopen,--wrap=fopen64,--wrap=access,--wrap=mnl_socket_open2,
+ * --wrap=mnl_socket_sendto,--wrap=mnl_socket_recvfrom
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -17,6 +17,7 @@
 
 #include <linux/types.h>
 
+#include "libc_names.h"
 #include "netlink.h"
 #include "tap.h"
 

@@ -4,7 +4,7 @@
  * where there is no netlink_diag: never "no" when in doubt.
  *
  * Links: plugin/netlink_sockets.c, but for what is defined here.
- * LDFLAGS: -Wl,--wrap=fopen,--wrap=mnl_socket_sendto,--wrap=mnl_socket_recvfrom
+ * LDFLAGS: -Wl,--wrap=fopen,--wrap=fopen64,--wrap=mnl_socket_sendto,--wrap=mnl_socket_recvfrom
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -16,6 +16,7 @@
 
 #include <linux/types.h>
 
+#include "libc_names.h"
 #include "netlink.h"
 #include "tap.h"
 
