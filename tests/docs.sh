@@ -83,8 +83,9 @@ done < <(find . -name '*.md' ! -path './.*' -printf '%P\n' | sort)
 
 version=$(sed -n 's/^AC_INIT(\[tc_portbytes\], \[\([^]]*\)\].*/\1/p' configure.ac)
 same "the Debian package has its version" "$version" \
-    "$(sed -n '1s/.*(\(.*\)).*/\1/p' conf/debian/changelog)"
-same "the RPM has its version" "$version" "$(sed -n 's/^Version: *//p' conf/tc_portbytes.spec)"
+    "$(sed -n '1s/.*(\(.*\)).*/\1/p' conf/packaging/debian/changelog)"
+same "the RPM has its version" "$version" \
+    "$(sed -n 's/^Version: *//p' conf/packaging/rpm/tc_portbytes.spec)"
 
 # Generated in a directory of their own, and compared.
 written=$(mktemp -d)

@@ -41,7 +41,7 @@ sources=({plugin,plugin/*,bpf}/*.[ch])
 units=(tests/unit/*.c tests/tools/*.c tests/packets/*.c tests/fuzz/*.c tests/bench/*.c)
 # The benchmark's skeletons are not there after a plain make.
 make -s -C "$PB_BUILD" bench-programs >/dev/null || exit 1
-scripts=(conf/*.sh conf/debian/{postrm,prerm} tests/*.sh tests/*/*.sh)
+scripts=(conf/*.sh conf/packaging/*.sh conf/packaging/debian/{postrm,prerm} tests/*.sh tests/*/*.sh)
 
 compile() {
     local compiler=$1 file

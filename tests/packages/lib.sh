@@ -157,7 +157,7 @@ change_build() {
     step "$@" && touch "$cache/build.complete"
 }
 
-# open_build: the system to build in, with what conf/debian/control names; the tarball unpacked
+# open_build: the system to build in, with what conf/packaging/debian/control names; the tarball unpacked
 # in its /build
 open_build() {
     if ! [ -e "$cache/build.complete" ]; then
@@ -171,7 +171,7 @@ open_build() {
     chown -R 65534:65534 "$build/build"
     step "apt has lists" apt "$build" update &&
         change_build "what the package says it needs can be installed, and builds it" \
-            apt "$build" build-dep "/build/$tree/conf"
+            apt "$build" build-dep "/build/$tree/conf/packaging"
 }
 
 # build_package TARGET: by that target of make; the unit tests are part of it
