@@ -89,6 +89,8 @@ packages() {
 }
 compile() { PB_CACHE=$1 $top/tests/kernels/compile.sh /var/tmp/root release 0; }
 compile_to() { $top/tests/kernels/compile.sh "$1" release 0; }
+repository() { $top/conf/packaging/repository.sh /var/tmp/tarball "$1"; }
+systems() { $top/conf/packaging/repository.sh --systems "$1" /var/tmp/tarball /var/tmp/root; }
 kernels_logs() { PB_LOGS=$1 PB_KERNELS=0.0 $top/tests/kernels/run.sh; }
 packets_logs() { PB_LOGS=$1 $top/tests/packets/differential.sh; }
 fuzz_logs() { PB_LOGS=$1 PB_SOURCE=$top $top/tests/fuzz/run.sh 1 ports; }
@@ -122,7 +124,8 @@ refused() {
 }
 
 commands=(function_ prepare try run bench run_cache bench_cache fetch boot kernels corpus servers
-    packages compile compile_to kernels_logs packets_logs fuzz_logs sanitize_logs)
+    packages compile compile_to repository systems kernels_logs packets_logs fuzz_logs
+    sanitize_logs)
 export top
 for command in "${commands[@]}"; do
     export -f "${command?}"

@@ -157,8 +157,7 @@ change_build() {
     step "$@" && touch "$cache/build.complete"
 }
 
-# open_build: the system to build in, with what conf/packaging/debian/control names; the tarball unpacked
-# in its /build
+# open_build: the system to build in, which has an empty /build
 open_build() {
     if ! [ -e "$cache/build.complete" ]; then
         rm -rf "$build"
@@ -166,12 +165,16 @@ open_build() {
     fi
     open_system "$build" || return
     rm -rf "$build/build"
-    mkdir "$build/build"
-    tar -C "$build/build" -xf "$PB_BUILD/$tree.tar.xz" || return
+    install -d -o 65534 -g 65534 "$build/build"
+    step "apt has lists" apt "$build" update
+}
+
+# open_source: the same with the tarball unpacked there, and with what its debian/control names
+open_source() {
+    open_build && tar -C "$build/build" -xf "$PB_BUILD/$tree.tar.xz" || return
     chown -R 65534:65534 "$build/build"
-    step "apt has lists" apt "$build" update &&
-        change_build "what the package says it needs can be installed, and builds it" \
-            apt "$build" build-dep "/build/$tree/conf/packaging"
+    change_build "what the package says it needs can be installed, and builds it" \
+        apt "$build" build-dep "/build/$tree/conf/packaging"
 }
 
 # build_package TARGET: by that target of make; the unit tests are part of it
@@ -266,33 +269,49 @@ remove() {
 
 # ---- the Debian package ----
 
-build_deb() {
-    open_build && build_package deb || return
+# check_deb DEB...: in the system to build in
+check_deb() {
+    local deb
     change_build "apt installs lintian" apt "$build" install lintian || return
-    step "lintian: no error" as_nobody "$build" "lintian --fail-on error $tree/*.deb"
-    deb=$(find "$build/build/$tree" -maxdepth 1 -name "collectd-tc-portbytes_${version}_*.deb")
-    ok $((${#deb} == 0)) "the package has the version of configure.ac"
-    is "$(dpkg-deb --ctrl-tarfile "$deb" | tar -t | grep -v '/$' | sort | paste -sd' ')" \
-        "./conffiles ./control ./md5sums ./postrm ./prerm" "installing it runs nothing of its own"
+    install -d "$build/build/packages"
+    install -m 644 -t "$build/build/packages" "$@"
+    step "lintian: no error" as_nobody "$build" "lintian --fail-on error packages/*.deb"
+    for deb; do
+        is "$(dpkg-deb --ctrl-tarfile "$deb" | tar -t | grep -v '/$' | sort | paste -sd' ')" \
+            "./conffiles ./control ./md5sums ./postrm ./prerm" \
+            "${deb##*/}: installing it runs nothing of its own"
+    done
 }
 
+build_deb() {
+    open_source && build_package deb || return
+    deb=$(find "$build/build/$tree" -maxdepth 1 -name "collectd-tc-portbytes_${version}_*.deb")
+    ok $((${#deb} == 0)) "the package has the version of configure.ac"
+    check_deb "$deb"
+}
+
+# install_deb PACKAGE [COMMAND...]: a name or a file, for apt, which is run by that command
 install_deb() {
-    open_clean || return
-    cp "$deb" "$clean/root"
-    step "apt installs it" apt "$clean" install "/root/${deb##*/}" || return
+    step "apt installs it" "${@:2}" apt "$clean" install "$1" || return
     is "$(inside "$clean" ldd /usr/lib/collectd/tc_portbytes.so | grep 'not found')" "" \
         "all libraries that the plugin needs came along"
     # collectd-core has no collectd.conf.
     step "apt installs collectd" apt "$clean" install collectd
 }
 
-test_deb() {
+# use_deb PACKAGE: the one that is installed, until it is purged
+use_deb() {
     local info=/var/lib/dpkg/info/collectd-tc-portbytes
-    build_deb && install_deb && configure_collectd || return
+    configure_collectd
     count ../tc_portbytes.conf /etc/collectd/collectd.conf.d/
-    again=(apt "$clean" install --reinstall "/root/${deb##*/}")
+    again=(apt "$clean" install --reinstall "$1")
     remove "$example"$'\n'"$info.list"$'\n'"$info.postrm" \
         apt "$clean" remove collectd-tc-portbytes
     step "apt purges the package" apt "$clean" purge collectd-tc-portbytes
     is "$(left_over)" "" "nothing is left"
+}
+
+test_deb() {
+    build_deb && open_clean && cp "$deb" "$clean/root" || return
+    install_deb "/root/${deb##*/}" && use_deb "/root/${deb##*/}"
 }

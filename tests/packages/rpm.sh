@@ -35,7 +35,7 @@ expected_files() {
 
 build_rpm() {
     local at=$build/build/$tree
-    open_build &&
+    open_source &&
         change_build "apt installs rpm's tools" apt "$build" install rpm rpmlint || return
     # --nodeps: what the spec asks for has Fedora's names.
     build_package "rpm RPMBUILD='rpmbuild --nodeps'" || return
