@@ -40,12 +40,17 @@ object) exec cp "$4" "$3" ;;
 skeleton) echo "/* $3 */" ;;
 esac
 END
+fake collectd <<'END'
+echo "    Plugin directory        /of/this/machine"
+END
 
-# configure_for BPFTOOL: configure's output is in said
+# configure_for BPFTOOL: configure's output is in said. --build, since what the compiler makes does
+# run here, by which configure would take it for no cross build.
 configure_for() {
-    (cd "$work/build" && exec "$PB_SOURCE/configure" -q --host="$host" \
+    (cd "$work/build" && PATH=$work/bin:$PATH exec "$PB_SOURCE/configure" -q --host="$host" \
+        --build="$("$PB_SOURCE/build-aux/config.guess")" \
         --with-collectd-headers="$(variable COLLECTD_INCLUDES "$PB_BUILD")" \
-        --with-plugin-dir=/nowhere ac_cv_c_bigendian=$big_endian PKG_CONFIG=pkg-config \
+        ac_cv_c_bigendian=$big_endian PKG_CONFIG=pkg-config \
         CLANG="$(variable CLANG "$PB_BUILD")" CC="$work/bin/cc" \
         BPFTOOL="$work/bin/$1") >"$work/said" 2>&1 </dev/null
 }
@@ -64,6 +69,9 @@ ok $? "configure accepts one that can"
 sed 's/^/# /' "$work/said"
 is "$(variable BPF_INCLUDES "$work/build")" "-idirafter $work/host" \
     "asm/types.h is the one of the host's compiler"
+# shellcheck disable=SC2016 # so it is in the Makefile
+is "$(variable plugindir "$work/build")" '${libdir}/collectd' \
+    "the plugin directory is not that of this machine's collectd"
 make -s -C "$work/build" bpf/tc_portbytes.skel.h >"$work/said" 2>&1
 is "$(order "$work/build/bpf/tc_portbytes.bpf.o")" $other "the classifier has the host's byte order"
 sed 's/^/# /' "$work/said"
