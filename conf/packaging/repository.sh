@@ -19,8 +19,8 @@
 #
 # Needs mmdebstrap, apt-utils, xz-utils and, for --key, gpg. As root, or as a user with subordinate
 # ids (package uidmap, subuid(5)). For another architecture than this machine's it cross-builds,
-# without the unit tests; nothing is emulated. DIRECTORY and DIR must be as conf/directory.sh says:
-# nobody else can write there. TMPDIR [/var/tmp] has room for 3 GB.
+# without the unit tests; nothing is emulated. DIRECTORY and DIR must be as tests/lib/directory.sh
+# says: nobody else can write there. TMPDIR [/var/tmp] has room for 3 GB.
 #
 # In DIRECTORY: pool/RELEASE has the packages and the log of each build (.build), dists/RELEASE the
 # indices. These change only when all packages were built. Exit status: 0; 1: something failed, the
@@ -32,8 +32,8 @@ PATH=$PATH:/usr/sbin:/sbin # su and some sudos leave them out
 export TMPDIR=${TMPDIR:-/var/tmp}
 
 self=$(readlink -f "${BASH_SOURCE[0]}")
-# shellcheck source=conf/directory.sh
-. "${self%/packaging/*}/directory.sh"
+# shellcheck source=tests/lib/directory.sh
+. "${self%/conf/*}/tests/lib/directory.sh"
 
 say() { printf 'repository.sh: %s\n' "$*" >&2; }
 die() {
