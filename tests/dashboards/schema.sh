@@ -7,7 +7,7 @@ set -uo pipefail
 here=$(cd "${0%/*}" && pwd)
 grafana=$here/../../conf/grafana
 # shellcheck source=tests/lib/directory.sh
-. "$here/../../tests/lib/directory.sh"
+. "$here/../lib/directory.sh"
 work=$(mktemp -d "${TMPDIR:-/tmp}/tc_portbytes-test.XXXXXX")
 new='' # packages that are being installed
 trap 'rm -rf "$work" "$new"' EXIT

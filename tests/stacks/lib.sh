@@ -211,7 +211,7 @@ check_prometheus_dashboard() {
     is "$(legends Busiest A)" "tcp-443 in tcp-8443 in" \
         "$name: the two busiest ports are chosen, not decrypted"
     # increase() extrapolates to the end of its range, by at most 1.1 of the distance of two
-    # values; VictoriaMetrics' doesn't.
+    # values; not to its begin, as the first value is 0. VictoriaMetrics' doesn't at all.
     while read -r port rx rx_packets tx tx_packets; do
         near "increase of $port, bytes in" "$(cell "$port" "bytes in")" "$rx" 0.999 1.15
         near "increase of $port, bytes out" "$(cell "$port" "bytes out")" "$tx" 0.999 1.15
