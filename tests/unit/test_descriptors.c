@@ -312,8 +312,13 @@ bool __wrap_netlink_has_member(int protocol, __u32 wanted) {
 
 static void alive(void) {
     struct program program = {.id = 0x81234567, .alive = -1};
-    int fd;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_FIB_LOOKUP);
 
+    if (fd < 0 && errno == EPROTONOSUPPORT) {
+        ok(true, "a sign is given # SKIP no NETLINK_FIB_LOOKUP here, as under qemu-user");
+        return;
+    }
+    close(fd);
     limit_to(SOFT, 4 * SOFT);
     alive_end(&program);
     ok(alive_begin(&program) == 0 && groups == program.id, "a sign is given, with the id");

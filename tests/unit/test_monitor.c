@@ -392,6 +392,7 @@ static void test_stop_in_burst(void) {
     __real_eventfd_write(links_changed, 1);
     sem_wait(&at_last);
     monitor_stop(monitor);
+    alarm(0);
     is_u64(attempts, last_before_stop, "stopped at the second of four new ones: that is the last");
     is_u64(attached, 0, "and nothing stays attached");
     last_before_stop = 0;
@@ -436,6 +437,7 @@ static void test_start_time(void) {
     struct monitor *monitor;
     struct settings settings;
 
+    alarm(60);
     links_changed = eventfd(1, EFD_CLOEXEC); /* so that the thread is interrupted after each */
     attach_seconds = 1;
     monitor = start(&settings, 40);
@@ -445,6 +447,7 @@ static void test_start_time(void) {
         usleep(1000);
     while (!capture_count("all 40 interfaces are attached."))
         usleep(1000);
+    alarm(0);
     ok(true, "the thread attaches the others, and says so");
     is_u64(too_early, 0, "none is attached before its counters are found");
     attach_seconds = 0;

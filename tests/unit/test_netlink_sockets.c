@@ -4,7 +4,8 @@
  * where there is no netlink_diag: never "no" when in doubt.
  *
  * Links: plugin/netlink_sockets.c, but for what is defined here.
- * LDFLAGS: -Wl,--wrap=fopen,--wrap=fopen64,--wrap=mnl_socket_sendto,--wrap=mnl_socket_recvfrom
+ * LDFLAGS: -Wl,--wrap=fopen,--wrap=fopen64,--wrap=mnl_socket_open2,--wrap=mnl_socket_sendto,
+ *     --wrap=mnl_socket_recvfrom
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -24,6 +25,8 @@
 #define GROUPS   0x8001f2a5u
 
 FILE *__wrap_fopen(const char *path, const char *mode);
+struct mnl_socket *__real_mnl_socket_open2(int bus, int flags);
+struct mnl_socket *__wrap_mnl_socket_open2(int bus, int flags);
 ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *socket, const void *request, size_t size);
 ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *socket, void *buffer, size_t size);
 
@@ -40,6 +43,12 @@ static unsigned answer_number[2];
 static int answer_error; /* positive errno */
 static bool cut;         /* messages are too short */
 static unsigned requests, files;
+
+/* Of a protocol that qemu-user has, too: nothing is sent by it. */
+struct mnl_socket *__wrap_mnl_socket_open2(int bus, int flags) {
+    ok(bus == NETLINK_SOCK_DIAG, "a socket of NETLINK_SOCK_DIAG");
+    return __real_mnl_socket_open2(NETLINK_ROUTE, flags);
+}
 
 ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *socket, const void *request,
                                  size_t size) {
