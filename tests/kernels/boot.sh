@@ -5,6 +5,7 @@
 # Boots the kernel that fetch.sh has for SERIES in qemu, with PAYLOAD_DIR copied
 # over the root of a small guest, and runs COMMAND there. Its output goes to
 # stdout, its exit status becomes ours. PAYLOAD_DIR may be empty (""): none.
+# The guest has this machine's programs; of another architecture, those that fetch.sh has for it.
 # Exit status: of COMMAND; 124 after a timeout; 125 if the guest died or never
 # got as far as COMMAND's end; 77 if there is no such kernel or no qemu.
 #
@@ -53,7 +54,7 @@ modules=(
     xfrm_interface xfrm_user af_key ip_vti ip6_vti esp4 esp6 ah4 ah6 esp4_offload esp6_offload
     gcm drbg jitterentropy_rng ghash-generic ctr cbc seqiv echainiv authenc
     macvtap openvswitch nlmon vsockmon
-    virtio_pci virtio_net
+    virtio_pci virtio_net virtio_mmio virtio_console
     sch_ingress sch_fq sch_fq_codel sch_htb sch_netem sch_prio sch_tbf sch_clsact
     cls_bpf cls_matchall cls_u32 cls_flower
     act_gact act_mirred act_bpf act_vlan act_skbedit
@@ -65,8 +66,53 @@ modules=(
     libcurve25519 virtio_rng
     pppoe vcan mac80211_hwsim)
 
+# What is special about the machine of each architecture: qemu's program, its Debian package and
+# what that only recommends; machine; the kernel's console.
+# -cx16: qemu 7.2 emulates cmpxchg16b such that 6.12's slab allocator can fault. cortex-a57: "max"
+# has pointer authentication, which is slow to emulate.
+describe_machine() {
+    port=virtio-serial-pci
+    case $arch in
+    amd64)
+        emulator=(qemu-system-x86_64:qemu-system-x86)
+        machine=(-cpu "qemu64,-cx16${PB_CPU-}") console_device=ttyS0
+        ;;
+    arm64)
+        emulator=(qemu-system-aarch64:qemu-system-arm)
+        machine=(-M virt -cpu "cortex-a57${PB_CPU-}") console_device=ttyAMA0
+        ;;
+    armhf) # without LPAE the kernel reaches nothing above 4 GB
+        emulator=(qemu-system-arm:qemu-system-arm)
+        machine=(-M "virt,highmem=off" -cpu "cortex-a15${PB_CPU-}") console_device=ttyAMA0
+        ;;
+    s390x)
+        emulator=(qemu-system-s390x:qemu-system-misc)
+        machine=(-M s390-ccw-virtio) console_device=ttysclp0 port=virtio-serial-ccw
+        ;;
+    riscv64)
+        emulator=(qemu-system-riscv64:qemu-system-misc
+            /usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin:opensbi)
+        machine=(-M virt) console_device=ttyS0
+        ;;
+    ppc64el)
+        emulator=(qemu-system-ppc64:qemu-system-ppc /usr/share/qemu/slof.bin:qemu-slof)
+        machine=(-M pseries) console_device=hvc0
+        ;;
+    esac
+}
+
 base_archive() {
-    local key programs=() p path tree applet
+    local key programs=() p path tree
+    if [[ $arch != amd64 ]]; then
+        key=$({ cat "$here/lib.sh" "$here/boot.sh"; stat -c '%i %Y' "$root"; busybox --list; } |
+            sha256sum | cut -c1-16)
+        base=$kernels_cache/guest/base-$arch-$key.cpio
+        [[ ! -s $base ]] || return 0
+        start_tree
+        tar -C "$root" -cf - . | tar -C "$tree" --keep-directory-symlink -xf -
+        complete_tree
+        return
+    fi
     for p in "${must_have[@]}"; do
         path=$(command -v "$p") || die "no $p on this machine"
         programs+=("$path")
@@ -86,13 +132,25 @@ base_archive() {
     base=$kernels_cache/guest/base-$key.cpio
     [[ ! -s $base ]] || return 0
 
+    start_tree
+    copy_with_libs "$tree" "${programs[@]}"
+    complete_tree
+}
+
+# start_tree: sets tree, a root without programs; complete_tree: what makes a system of it, whose
+# archive is $base
+start_tree() {
+    local p
     tree=$work/base
     mkdir -p "$tree"/usr/{bin,sbin,lib,lib64} "$tree"/{dev,proc,sys,run,tmp,root,etc,var/{lib,log,tmp},mnt}
     for p in bin sbin lib lib64; do ln -s "usr/$p" "$tree/$p"; done
     ln -s ../run "$tree/var/run"
-    copy_with_libs "$tree" "${programs[@]}"
+}
+
+complete_tree() {
+    local applet p
     if [[ -e $tree/usr/bin/dash ]]; then applet=dash; else applet=bash; fi
-    ln -s "$applet" "$tree/usr/bin/sh"
+    ln -sf "$applet" "$tree/usr/bin/sh"
     while IFS= read -r applet; do
         [[ -e $tree/usr/bin/$applet || -e $tree/usr/sbin/$applet ]] ||
             ln -s busybox "$tree/usr/bin/$applet"
@@ -107,7 +165,7 @@ base_archive() {
     printf '%s\n' 'passwd: files' 'group: files' 'hosts: files' 'protocols: files' 'services: files' \
         >"$tree/etc/nsswitch.conf"
     echo pb-guest >"$tree/etc/hostname"
-    ln -s /proc/self/mounts "$tree/etc/mtab"
+    ln -sf /proc/self/mounts "$tree/etc/mtab"
     archive "$tree" "$base"
 }
 
@@ -181,11 +239,14 @@ cleanup() {
 }
 
 use_cache || { say "PB_CACHE: $refusal"; exit 77; }
-need qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod \
+arch=$(architecture "$series")
+describe_machine
+need "${emulator[@]}" busybox:busybox-static cpio:cpio modprobe:kmod \
     ip:iproute2 bpftool:bpftool xz:xz-utils ||
     { say "$need_reason"; exit 77; }
 IFS=$'\t' read -r _ version kernel moddir _ < <("$here/fetch.sh" "$series") || die "fetch.sh $series failed"
 [[ $version != SKIP ]] || { say "no kernel $series: $kernel"; exit 77; }
+root=${kernel%/*}/root
 
 qemu=
 work=$(mktemp -d)
@@ -201,31 +262,38 @@ cat "$base" "$mods" "$work/payload.cpio" >"$work/initrd"
 # Cards, in pairs: what is sent from one arrives at the other. tests/lib-cards.sh knows
 # their addresses. The hubs offload nothing, so a frame is what the card's counters say. The
 # last is the standby of a failover pair, whose other half is not plugged in.
-cards=()
-for n in 0 1 2 3 4 5; do
-    cards+=(-netdev "hubport,id=card$n,hubid=$((n / 2))"
-        -device "virtio-net-pci,netdev=card$n,mac=52:54:00:00:00:0$n,romfile=")
-done
-cards[-1]+=,failover=on
+# Not on other architectures, whose guests are for what depends on the architecture.
+devices=()
+if [[ $arch == amd64 ]]; then
+    for n in 0 1 2 3 4 5; do
+        devices+=(-netdev "hubport,id=card$n,hubid=$((n / 2))"
+            -device "virtio-net-pci,netdev=card$n,mac=52:54:00:00:00:0$n,romfile=")
+    done
+    devices[-1]+=,failover=on
+    devices+=(-serial chardev:out)
+else
+    # Not all have a second serial port. Without ioeventfd what was written has arrived when the
+    # guest goes on, so nothing is lost in its last reboot.
+    devices+=(-device "$port,ioeventfd=off" -device "virtserialport,chardev=out")
+fi
 
 console=$work/console
 : >"$console"
 mkfifo "$work/out"
 limit=${PB_BOOT_TIMEOUT:-300}
-# -cx16: qemu 7.2 emulates cmpxchg16b such that 6.12's slab allocator can fault.
 # thread=single: with a thread for each CPU, code that one CPU patches while the
 # other runs it can go wrong (6.18 died in 1 of 30 boots: "Oops: int3" on a static
 # key). One thread for all is no slower where two guests run side by side.
 # oops=panic: a guest that oopsed has not passed, whatever its tests say.
 # no_timer_check: the kernel counts ticks while it loops; on a machine that is short of CPU
 # there are too few, and it panics ("IO-APIC + timer doesn't work").
-timeout -k 10 "$limit" qemu-system-x86_64 \
-    -accel tcg,thread=single -cpu "qemu64,-cx16${PB_CPU-}" -smp "${PB_SMP:-2}" -m "${PB_MEM:-1024}" \
-    -nodefaults -display none -vga none -no-reboot "${cards[@]}" \
+timeout -k 10 "$limit" "${emulator[0]%:*}" \
+    -accel tcg,thread=single "${machine[@]}" -smp "${PB_SMP:-2}" -m "${PB_MEM:-1024}" \
+    -nodefaults -display none -vga none -no-reboot \
     -kernel "$kernel" -initrd "$work/initrd" \
-    -append "console=ttyS0 quiet panic=1 oops=panic no_timer_check reboot=t rdinit=/init ${PB_CMDLINE-}" \
+    -append "console=$console_device quiet panic=1 oops=panic no_timer_check reboot=t rdinit=/init ${PB_CMDLINE-}" \
     -chardev "file,id=console,path=$console" -serial chardev:console \
-    -chardev stdio,id=out,signal=off -serial chardev:out \
+    -chardev "file,id=out,path=$work/out" "${devices[@]}" \
     </dev/null >"$work/out" 2>"$work/qemu.err" &
 qemu=$!
 awk -v mark="$mark" -v file="$work/status" '

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # fetch.sh [--refresh] [SERIES...]: Debian's cloud kernels, and with -rt behind the
-# series the PREEMPT_RT ones, which have all modules; unpacked into a cache.
+# series the PREEMPT_RT ones, which have all modules; unpacked into a cache. With an
+# architecture behind the series, as in 6.12-arm64, that one's kernel, and beside it root/, the
+# files of the packages that a guest of that architecture is made of.
 #
 # Prints one line for each series, fields separated by tabs:
 #   SERIES  VERSION  VMLINUZ  MODULES_DIR [NOTE]
@@ -18,22 +20,28 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 
 # series, how its package is found:
-#   meta     what linux-image-cloud-amd64 of that series depends on
-#   newest   newest linux-image-SERIES.*-FLAVOUR-amd64
+#   meta     what linux-image-FLAVOUR of that series depends on
+#   newest   newest linux-image-SERIES.*-FLAVOUR
 #   rolling  the same; a newer release of the same major version if the archive dropped it
 all_series=(5.10 6.1 6.12 6.18 7.3 7.3-rt)
-declare -A how=([5.10]=meta [6.1]=meta [6.12]=meta [6.18]=newest [7.3]=rolling [7.3-rt]=rolling)
+declare -A how=([5.10]=meta [6.1]=meta [6.12]=meta [6.18]=newest [7.3]=rolling)
 
-# flavour SERIES: what stands before -amd64 in the names of its packages
+# flavour SERIES: how the names of its packages end
 flavour() {
     case $1 in
-    *-rt) echo rt ;;
-    *) echo cloud ;;
+    *-rt) echo rt-amd64 ;;
+    *-arm64) echo cloud-arm64 ;;
+    *-armhf) echo armmp ;;
+    *-ppc64el) echo powerpc64le ;;
+    *) foreign "$1" && echo "${1##*-}" || echo cloud-amd64 ;;
     esac
 }
 
 releases=(bookworm trixie bullseye)
 backports=(trixie-backports)
+# Of other architectures a kernel and these packages, with what they depend on.
+root_packages=(bash bpftool busybox-static collectd-core coreutils diffutils findutils grep
+    iproute2 kmod libbpf1 libgcc-s1 libmnl0 mawk mount procps sed util-linux)
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 refresh=
@@ -66,7 +74,7 @@ apt() {
         -o Dir::State="$apt_dir/state" -o Dir::State::lists="$apt_dir/state/lists" \
         -o Dir::State::status=/dev/null -o Dir::Cache="$apt_dir/cache" \
         -o Dir::Cache::pkgcache=pkgcache.bin -o Dir::Cache::srcpkgcache= \
-        -o APT::Architecture=amd64 -o APT::Architectures=amd64 \
+        -o APT::Architecture="$arch" -o APT::Architectures="$arch" \
         -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
 }
 
@@ -98,6 +106,8 @@ write_sources() {
     fi
     [[ -n $mirror ]] || return 1
     mkdir -p "$apt_dir"/{sources,state/lists/partial,cache/archives/partial}
+    local releases=("${releases[@]}")
+    [[ $arch == amd64 ]] || releases=("$(release "$series")")
     {
         # Valid-Until is ignored: a release that Debian has closed stays past its
         # date for ever. That date only guards against being served an old state,
@@ -109,13 +119,13 @@ write_sources() {
             # without it the kernels are those of the last point release
             [[ -z $security ]] || source_entry "$security" "$release-security"
         done
-        source_entry "$mirror" "${backports[*]}"
+        [[ $arch != amd64 ]] || source_entry "$mirror" "${backports[*]}"
     } >"$apt_dir/sources/kernels.sources"
 }
 
 # newest_image REGEX FLAVOUR: the newest image package of that flavour whose version fits
 newest_image() {
-    apt apt-cache search --names-only "^linux-image-$1-$2-amd64\$" | awk '{ print $1 }' | sort -V | tail -n1
+    apt apt-cache search --names-only "^linux-image-$1-$2\$" | awk '{ print $1 }' | sort -V | tail -n1
 }
 
 version_of() {
@@ -124,22 +134,24 @@ version_of() {
 
 # find_image SERIES: sets image, version, note; fails if there is none
 find_image() {
-    local number=${1%-rt} flavour re meta
+    local number=${1%%-*} flavour re meta
     flavour=$(flavour "$1")
     re=${number//./\\.}
-    image='' version='' note=''
-    case ${how[$1]-newest} in
+    image='' version='' note='' older=()
+    case ${how[$number]-newest} in
     meta)
-        meta=$(apt apt-cache madison linux-image-cloud-amd64 | awk -F ' *[|] *' '{ print $2 }' |
+        meta=$(apt apt-cache madison "linux-image-$flavour" | awk -F ' *[|] *' '{ print $2 }' |
             { grep -E "^$re\." || :; } | sort -V | tail -n1)
         [[ -n $meta ]] || return 1
-        image=$(apt apt-cache show "linux-image-cloud-amd64=$meta" |
+        image=$(apt apt-cache show "linux-image-$flavour=$meta" |
             sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n1)
         version=$meta
+        mapfile -t older < <(apt apt-cache search --names-only "^linux-image-$re\.[0-9].*-$flavour\$" |
+            awk '{ print $1 }' | sort -rV | awk -v image="$image" 'older; $1 == image { older = 1 }')
         ;;
     *)
         image=$(newest_image "$re\.[0-9].*" "$flavour")
-        if [[ -z $image && ${how[$1]-} == rolling ]]; then
+        if [[ -z $image && ${how[$number]-} == rolling ]]; then
             image=$(newest_image "${1%%.*}\.[0-9].*" "$flavour")
             note="the archive has no $1 any more, this is the newest ${1%%.*}.x"
         fi
@@ -176,8 +188,9 @@ unpack() {
     for deb in "$new"/debs/*.deb; do
         dpkg -x "$deb" "$new/tree" || { reason="dpkg -x ${deb##*/} failed"; return 1; }
     done
-    kernel=$(find "$new/tree" -name 'vmlinuz*' -type f | head -n1)
-    modules=$(find "$new/tree" -path '*lib/modules/*' -mindepth 3 -maxdepth 4 -name "*-$(flavour "$series")-amd64" -type d | head -n1)
+    # of ppc64el not compressed
+    kernel=$(find "$new/tree" -name 'vmlinu[xz]*' -type f | head -n1)
+    modules=$(find "$new/tree" -path '*lib/modules/*' -mindepth 3 -maxdepth 4 -name "*-$(flavour "$series")" -type d | head -n1)
     if [[ -z $kernel || -z $modules ]]; then
         reason="no vmlinuz or no modules in ${packages[*]}"
         return 1
@@ -185,11 +198,39 @@ unpack() {
     mv "$kernel" "$new/out/vmlinuz"
     mv "$modules" "$new/out/lib/modules/"
     depmod -b "$new/out" "${modules##*/}" || { reason="depmod failed"; return 1; }
+    ! foreign "$series" || unpack_root "$new/out/root" || return
     printf '%s\n' "$note" >"$new/out/note"
     printf '%s\n' "$version" >"$new/out/version"
     rm -rf "${kernels_cache:?}/$series"
     mv "$new/out" "$kernels_cache/$series"
     rm -rf "$new"
+}
+
+# unpack_root DIRECTORY: nothing of it is run, so nothing is configured. What no guest opens is
+# left out: it takes its place in the guest's memory.
+unpack_root() {
+    local deb
+    say "$arch: downloading ${root_packages[*]}, and what they depend on"
+    mkdir -p "$1" "$new/root-debs/partial"
+    apt apt-get -y --no-install-recommends -o Debug::NoLocking=1 \
+        -o Dir::Cache::archives="$new/root-debs" --download-only install "${root_packages[@]}" \
+        >"$work/log" 2>&1 || {
+        reason="download of the guest's packages failed: $(grep -m1 '^[EW]:' "$work/log" || tail -n1 "$work/log")"
+        return 1
+    }
+    # Packages may have files in /bin and /lib still.
+    mkdir -p "$1"/usr/{bin,sbin,lib,lib64}
+    for dir in bin sbin lib lib64; do ln -s "usr/$dir" "$1/$dir"; done
+    for deb in "$new"/root-debs/*.deb; do
+        dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$1" --keep-directory-symlink \
+            --exclude='./usr/share/*' --exclude='./var/*' --exclude='*/perl*' --exclude='*/gconv' \
+            --exclude='./usr/lib/systemd' --exclude='./usr/lib/udev' --exclude='./usr/lib/*/dri' ||
+            { reason="unpacking ${deb##*/} failed"; return 1; }
+    done
+    for dir in bin sbin lib lib64; do rm "$1/$dir"; done
+    mkdir -p "$1/usr/share"
+    dpkg-deb --fsys-tarfile "$new"/root-debs/collectd-core_*.deb |
+        tar -x -C "$1" ./usr/share/collectd/types.db || { reason="collectd-core has no types.db"; return 1; }
 }
 
 no_cache=
@@ -213,25 +254,43 @@ need depmod:kmod || skip_all "$need_reason"
 exec 9>"$kernels_cache/.lock"
 flock 9
 
-apt_dir=$kernels_cache/apt
 work=$(mktemp -d "$kernels_cache/.new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-write_sources || skip_all "this machine's apt configuration names no Debian mirror (PB_MIRROR gives one)"
 
-# One release that cannot be had must not take the others along: whatever did
-# come is used, and the reason is looked up for the series that miss.
-say "reading package lists"
-apt apt-get update >"$work/update" 2>&1 || :
+# use_lists SERIES: from now on apt is for its architecture, and release if that is another. One release that cannot be had must not
+# take the others along: whatever did come is used, and the reason is looked up for the series
+# that miss.
+use_lists() {
+    arch=$(architecture "$1")
+    apt_dir=$kernels_cache/apt
+    [[ $arch == amd64 ]] || apt_dir+=-$(release "$1")-$arch
+    updated=$work/${apt_dir##*/}
+    [[ ! -e $updated ]] || return 0
+    write_sources || return
+    say "reading package lists${apt_dir#"$kernels_cache/apt"}"
+    apt apt-get update >"$updated" 2>&1 || :
+}
 
 for series in "${missing[@]}"; do
     reason=
+    use_lists "$series" || {
+        skip "$series" "this machine's apt configuration names no Debian mirror (PB_MIRROR gives one)"
+        continue
+    }
     if [[ -z $refresh ]] && have "$series"; then
         report "$series"
     elif ! find_image "$series"; then
-        why=$({ grep -E -m1 '^(E|W|Err)' "$work/update" || :; } | cut -c1-200)
+        why=$({ grep -E -m1 '^(E|W|Err)' "$updated" || :; } | cut -c1-200)
         reason="no $series kernel in the archive${why:+ ($why)}"
     else
         unpack "$series" || :
+        # A mirror may name a kernel that it has not yet, or not any more.
+        for image in "${older[@]}"; do
+            [[ $reason == download* ]] || break
+            say "$series: $reason"
+            reason='' version=$(version_of "$image")
+            unpack "$series" || :
+        done
     fi
     if [[ -z $reason ]]; then
         report "$series"

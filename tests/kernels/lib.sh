@@ -5,6 +5,23 @@
 say() { printf '%s\n' "${0##*/}: $*" >&2; }
 die() { say "$*"; exit 2; }
 
+# architecture SERIES: Debian's name of the one it is of; foreign: another than this machine's
+architecture() {
+    case $1 in
+    *-arm64 | *-armhf | *-s390x | *-riscv64 | *-ppc64el) echo "${1##*-}" ;;
+    *) echo amd64 ;;
+    esac
+}
+foreign() { [[ $(architecture "$1") != amd64 ]]; }
+
+# release SERIES: of another architecture: the Debian release that it is taken from
+release() {
+    case $1 in
+    6.1-*) echo bookworm ;;
+    *) echo trixie ;;
+    esac
+}
+
 # use_cache: sets kernels_cache, where fetched kernels and what guests are made of are kept.
 # That others could change it is the end; that it can't be made, status 2, is a reason to
 # skip, in refusal.
@@ -20,7 +37,8 @@ use_cache() {
     return $status
 }
 
-# need PROGRAM:PACKAGE...: install the packages of missing programs, nothing else.
+# need PROGRAM:PACKAGE...: install the packages of missing programs, or of missing files if the
+# first is a path; nothing else.
 # On failure the reason is in $need_reason; a layer that lacks its tools is
 # skipped with that reason, it never passes.
 need() {
@@ -29,7 +47,7 @@ need() {
     # sbin is not in everybody's PATH
     case :$PATH: in *:/usr/sbin:*) ;; *) PATH=$PATH:/usr/sbin:/sbin ;; esac
     for pair; do
-        command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+        is_there "${pair%%:*}" || missing+=("${pair#*:}")
     done
     ((${#missing[@]})) || return 0
     if ! command -v apt-get >/dev/null; then
@@ -51,11 +69,14 @@ need() {
     rm -f "$log"
     hash -r
     for pair; do
-        command -v "${pair%%:*}" >/dev/null && continue
+        is_there "${pair%%:*}" && continue
         need_reason=${need_reason:-"${pair%%:*} is not there although ${pair#*:} was installed"}
     done
     [[ -z $need_reason ]]
 }
+
+# is_there PROGRAM, or a path
+is_there() { [[ $1 == /* ]] && [[ -e $1 ]] || command -v "$1" >/dev/null; }
 
 # copy_to ROOT FILE...: each FILE at its own place below ROOT, symlinked
 # directories resolved, so that /lib/x never becomes a directory beside usr/lib.
