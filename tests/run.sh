@@ -21,7 +21,11 @@
 #   packages  the Debian package, built and installed in clean systems of two releases; the RPM
 #   service   conf/systemd.conf in force: systemd runs Debian's collectd under it
 #   guests    only if named: the same on other kernels, in qemu
-#   kernels   the packets and the system tests on other kernels, in qemu
+#   kernels   the packets and the system tests on other kernels, in qemu; a cross build for arm64
+#   architectures
+#             only if named: cross builds for Debian's other architectures, their unit tests by
+#             qemu-user, packets and system tests on their kernels; PB_ARCHITECTURES selects, e.g.
+#             "arm64 s390x" (trixie's), or "6.1-s390x" (bookworm's)
 #   compilers only if named: the packets past the classifier of each compiler on each kernel
 #   dist      make distcheck
 #   soak      everything at once for PB_SOAK (10) minutes: does anything add up?
@@ -42,7 +46,7 @@ top=$(dirname "$tests")
 all="unit sanitize fuzz lint dashboards dist packages packets kernels system clsact try stacks"
 all+=" service soak"
 quick="unit sanitize fuzz lint system clsact try"
-named="compilers guests"
+named="architectures compilers guests"
 
 layers=()
 dir=
@@ -276,6 +280,20 @@ layer_guests() {
 
 layer_kernels() {
     run_once kernels "$tests/kernels/run.sh"
+}
+
+layer_architectures() {
+    local one series=()
+    for one in ${PB_ARCHITECTURES:-arm64 armhf s390x riscv64 ppc64el}; do
+        case $one in
+        *-*) series+=("$one") ;;
+        *) series+=("6.12-$one") ;;
+        esac
+    done
+    # Guests of some architectures have no JIT compiler for BPF: the classifier is interpreted.
+    PB_KERNELS=${series[*]} PB_UNIT=1 PB_BOOT_TIMEOUT=7200 PB_SCRIPT_TIMEOUT=1800 \
+        PB_SCRIPTS="system/{count,recycle,persist}.sh kernels/packets.sh" \
+        run_tap architectures "$tests/kernels/run.sh"
 }
 
 layer_compilers() {

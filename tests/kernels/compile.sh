@@ -79,18 +79,8 @@ compile() {
     cp -R "$system$at"/{replay,rows,verify,lib,version} "$to"
 }
 
-command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
-use_cache "packages/$release" || skip_all "PB_CACHE: $refusal"
-system=$cache/clang updated=false
-chmod 700 "$cache" # as tests/packages have it
-exec 9>"$cache/lock"
-flock 9 # two runs would disturb each other
-make_base "$release"
-if ! [ -e "$cache/clang.complete" ]; then
-    rm -rf "$system"
-    cp -a "$cache/base" "$system" && touch "$cache/clang.complete" || exit
-fi
-make_namespaces && open_system "$system" || exit
+updated=false
+open_compilers "$release"
 rm -rf "$system/classifier"
 mkdir -p "$system/classifier/tests" && cp -R "$PB_SOURCE/bpf" "$system/classifier" &&
     cp -R "$PB_SOURCE"/tests/{packets,unit} "$system/classifier/tests" || exit

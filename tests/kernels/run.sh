@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # run.sh [--devices]: the plugin on other kernels. TAP, one test for each compiler whose
-# classifier they get, one for each kernel.
+# classifier they get, one for each architecture that it is built for, one for each kernel.
 #
 # --devices  only whether the guests boot and have what the tests need; wants no build
 #
@@ -16,6 +16,7 @@
 # PB_SCRIPTS           which scripts, relative to tests/, instead of the lists below
 # PB_COMPILERS         whose classifiers packets.sh loads, each RELEASE:CLANG of Debian's, or
 #                      "own", the build's (own, and those of "compilers" below)
+# PB_UNIT              if set, the unit tests of other architectures, too, by qemu-user
 # PB_JOBS              guests at a time (2)
 # PB_LOGS              directory for output and console of each guest (a temporary one,
 #                      kept if a kernel failed); nobody else may be able to change it
@@ -29,7 +30,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=lib.sh
 . "$here/lib.sh"
 
-kernels=(5.10 6.1 6.12 6.18 7.3 7.3-rt)
+kernels=(5.10 6.1 6.12 6.18 7.3 7.3-rt 6.12-arm64)
 # Scripts of a kernel, relative to tests/. Patterns are expanded; lib*.sh is for
 # sourcing and left out.
 scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coexist,refuse,links}.sh'
@@ -43,6 +44,7 @@ declare -A scripts=(
         system/{privileges,remove,qdisc,ipsec,kinds}.sh"
     [7.3]="$scripts_default system/{gso,selection,default,groups,ipsec,kinds,hosts}.sh kernels/atomics.sh"
     [7.3-rt]='kernels/devices.sh kernels/packets.sh kernels/atomics.sh system/{count,router}.sh'
+    [6.12-arm64]='system/count.sh' # the rest is the layer architectures
 )
 # Plugins of collectd taken along. The first line is a must, of the rest those
 # that are there and whose libraries are.
@@ -53,6 +55,10 @@ tests=$(cd "$here/.." && pwd)
 devices_only=
 [[ ${1-} != --devices ]] || devices_only=1
 [[ -z ${PB_KERNELS-} ]] || read -ra kernels <<<"$PB_KERNELS"
+if [[ $devices_only ]]; then # of other architectures only the build is of interest
+    for i in "${!kernels[@]}"; do ! foreign "${kernels[i]}" || unset "kernels[$i]"; done
+    kernels=("${kernels[@]}")
+fi
 export PB_BOOT_TIMEOUT=${PB_BOOT_TIMEOUT:-3000}
 
 skip_layer() { echo "1..0 # SKIP $*"; exit 0; }
@@ -80,15 +86,85 @@ cleanup() {
     if [[ -z ${PB_LOGS-} ]] && ((failures == 0)); then rm -rf "$logs"; fi
 }
 
-# payload: what the guests get over their root
+# scripts_to ROOT: the tests' scripts
+scripts_to() {
+    local f
+    mkdir -p "$1/pb/tests"
+    cp "$here/guest-tests.sh" "$1/pb/"
+    cp -R "$here" "$1/pb/tests/kernels"
+    for f in "$tests"/*.sh "$tests/system" "$tests/lib"; do
+        [[ ! -e $f ]] || cp -R "$f" "$1/pb/tests/"
+    done
+}
+
+# record: packets are built and judged by Python, which guests have not: recorded, once for all, in
+# $work/records
+record() {
+    [[ ! -e $work/records ]] || return 0
+    mkdir "$work/records"
+    (cd "$here/../packets" && PB_REPLAY=${PB_BUILD:-.}/tests/packets/replay PYTHONDONTWRITEBYTECODE=1 \
+        python3 record.py "$work/records") >"$logs/record" 2>&1 ||
+        bail "recording the packets failed: $(tail -n 1 "$logs/record")"
+}
+
+# foreign_payload SERIES ROOT: what a guest of another architecture gets over its root; a test
+# whether it can be built, and one for its unit tests. If not, the guest is left out.
+foreign_payload() {
+    local arch release out=$work/foreign-$1 number=$((tests_said += 1)) f
+    arch=$(architecture "$1") release=$(release "$1")
+    mkdir "$out"
+    "$here/foreign.sh" "$out" "$release" "$arch" ${PB_UNIT:+--unit} >"$logs/build-$1" 2>&1 || :
+    if [[ -e $out/skip ]]; then
+        skipped[$1]="not built: $(<"$out/skip")"
+        echo "ok $number - built for $arch, $release # SKIP $(<"$out/skip")"
+    elif [[ ! -e $out/version ]]; then
+        skipped[$1]="not built"
+        failures=$((failures + 1))
+        echo "not ok $number - built for $arch, $release"
+        cat "$out/failed" "$logs/build-$1" 2>/dev/null | sed 's/^/# /' || :
+    else
+        echo "ok $number - built for $arch, $release: $(<"$out/version")"
+    fi
+    [[ -e $out/version ]] || { unset "version[$1]"; return 0; }
+    [[ -z ${PB_UNIT-} ]] || unit_tests "$1" "$out"
+    [[ -n ${version[$1]-} ]] || return 0
+    mv "$out/payload" "$2"
+    scripts_to "$2"
+    for f in "$2"/pb/objects/*; do
+        [[ " ${rows[*]-} " == *" ${f##*/} "* ]] || rows+=("${f##*/}")
+    done
+    [[ " $(scripts_of "$1" | xargs) " == *" kernels/packets.sh "* ]] || return 0
+    record
+    cp -R "$work/records" "$2/pb/records"
+    [[ $arch != s390x ]] || PYTHONDONTWRITEBYTECODE=1 python3 "$here/../packets/record.py" --swap "$2/pb/records"
+}
+
+# unit_tests SERIES DIRECTORY: the test that foreign.sh made of them
+unit_tests() {
+    local number=$((tests_said += 1)) total
+    if [[ -e $2/unit-skip ]]; then
+        echo "ok $number - unit tests of $1 # SKIP $(<"$2/unit-skip")"
+        return
+    fi
+    cp "$2/unit" "$logs/unit-$1.log"
+    grep -E '# SKIP|^not ok|^== |^PB-' "$2/unit" | sed 's/^/# /' || :
+    total=$(sed -n 's/^PB-TOTAL //p' "$2/unit")
+    if passed "$total"; then
+        echo "ok $number - unit tests of $1: ${BASH_REMATCH[1]} ok, ${BASH_REMATCH[2]} skipped"
+    else
+        failures=$((failures + 1))
+        echo "not ok $number - unit tests of $1: ${total:-no verdict}"
+    fi
+}
+
+# passed TOTAL: whether guest-tests.sh ends well by that; BASH_REMATCH has what was ok and skipped
+passed() { [[ $1 =~ ^ok=([0-9]+)\ skip=([0-9]+)\ fail=0$ ]] && ((BASH_REMATCH[1] > 0)); }
+
+# payload ROOT: what the guests with this machine's programs get over their root
 payload() {
     local root=$1 build plugin collectd plugins typesdb program f
-    mkdir -p "$root/pb/tools" "$root/pb/tests"
-    cp "$here/guest-tests.sh" "$root/pb/"
-    cp -R "$here" "$root/pb/tests/kernels"
-    for f in "$tests"/*.sh "$tests/system" "$tests/lib"; do
-        [[ ! -e $f ]] || cp -R "$f" "$root/pb/tests/"
-    done
+    mkdir -p "$root/pb/tools"
+    scripts_to "$root"
     [[ -z $devices_only ]] || return 0
 
     build=${PB_BUILD:-.}
@@ -104,11 +180,8 @@ payload() {
         cp -L "$program" "$root/pb/tools/"
     done < <(find "${PB_TOOLS:-$build/tests}" "$build/tests/packets" -type f \( -perm -u+x -o -name '*.so' \) ! -name 'lt-*')
 
-    # packets are built and judged by Python, which guests have not: recorded here
-    mkdir "$root/pb/records"
-    (cd "$here/../packets" && PB_REPLAY=$build/tests/packets/replay PYTHONDONTWRITEBYTECODE=1 \
-        python3 record.py "$root/pb/records") >"$logs/record" 2>&1 ||
-        bail "recording the packets failed: $(tail -n 1 "$logs/record")"
+    record
+    cp -R "$work/records" "$root/pb/records"
     compile "$build" "$root"
 
     collectd=$(realpath -e "$collectd_found")
@@ -186,14 +259,17 @@ take_object() {
 
 # table: verified instructions of both programs, ingress/egress, by compiler and kernel
 table() {
-    local series row cell
-    ((${#rows[@]})) || return 0
+    local series row cell loaded=()
+    for series in "${kernels[@]}"; do
+        ! grep -qsE '^# (verified instructions|refused), ' "$logs/$series.log" || loaded+=("$series")
+    done
+    ((${#rows[@]} && ${#loaded[@]})) || return 0
     printf '# verified instructions, ingress/egress:\n# %-12s' ''
-    printf '%14s' "${kernels[@]}"
+    printf '%14s' "${loaded[@]}"
     echo
     for row in "${rows[@]}"; do
         printf '# %-12s' "$row"
-        for series in "${kernels[@]}"; do
+        for series in "${loaded[@]}"; do
             cell=
             [[ -z ${version[$series]-} ]] ||
                 cell=$({ cat "$logs/$series"{,-again}.log 2>/dev/null || :; } |
@@ -208,9 +284,10 @@ table() {
 
 # boot SERIES LOG SCRIPT...: runs them in a guest
 boot() {
-    local series=$1 log=$logs/$2 status=0
+    local series=$1 log=$logs/$2 status=0 root=$work/root
+    ! foreign "$series" || root+=-$series
     shift 2
-    PB_CONSOLE_LOG=$log.console "$here/boot.sh" "$series" "$work/root" \
+    PB_CONSOLE_LOG=$log.console "$here/boot.sh" "$series" "$root" \
         env PB_KERNEL="$series" bash /pb/guest-tests.sh "$@" >"$log.log" 2>&1 &
     # so that a signal ends boot.sh too
     trap 'kill "$!" 2>/dev/null; wait "$!"; exit 143' TERM
@@ -274,7 +351,7 @@ finish() {
     fi
     name="kernel $series (${version[$series]})"
     total=$(sed -n 's/^PB-TOTAL //p' "$log" | tail -n1)
-    if ((status == 0)) && [[ $total =~ ^ok=[1-9][0-9]*\ skip=[0-9]+\ fail=0$ ]]; then
+    if ((status == 0)) && passed "$total"; then
         # of each script the last run
         read -r ok skip < <(cat "$logs/$series.log" "$log" |
             awk '/^== .*: [0-9]+ ok, [0-9]+ skipped, [0-9]+ failed, [0-9]+ s$/ { ok[$2] = $3; skip[$2] = $5 }
@@ -321,7 +398,15 @@ logs=${PB_LOGS:-$(mktemp -d)}
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-payload "$work/root"
+native=()
+for series in "${kernels[@]}"; do
+    if foreign "$series"; then
+        foreign_payload "$series" "$work/root-$series"
+    else
+        native+=("$series")
+    fi
+done
+((${#native[@]} == 0)) || payload "$work/root"
 
 # Results come in the order of the list, as soon as all before them are there.
 said=0

@@ -51,6 +51,24 @@ make_base() {
     touch "$cache/base.complete"
 }
 
+# open_compilers RELEASE: sets and opens system, a clean one that is kept for compiling in. While
+# something is installed in it there must be no $cache/clang.complete: what was cut short would
+# disturb the next run. The caller's skip_all says why there is none.
+open_compilers() {
+    command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
+    use_cache "packages/$1" || skip_all "PB_CACHE: $refusal"
+    system=$cache/clang
+    chmod 700 "$cache"
+    exec 9>"$cache/lock"
+    flock 9 # two runs would disturb each other
+    make_base "$1"
+    if ! [ -e "$cache/clang.complete" ]; then
+        rm -rf "$system"
+        cp -a "$cache/base" "$system" && touch "$cache/clang.complete" || exit
+    fi
+    make_namespaces && open_system "$system" || exit
+}
+
 # open_system DIRECTORY: from now on commands can run inside. In A, whose interfaces /sys shows.
 open_system() {
     local opened=$work/opened-${1##*/}

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """record.py DIRECTORY: what the hand-written cases, GSO and some mutants say to replay,
 written down, for kernels where there is no Python. Each run of replay becomes NAME.args
-(one a line) and NAME.records (its input)."""
+(one a line) and NAME.records (its input).
+record.py --swap DIRECTORY: these, for replay on a machine of the other byte order."""
 
 import os
+import pathlib
 import stat
+import struct
 import sys
 
 import cases
@@ -22,7 +25,24 @@ tee "$name.records" | "{replay}" "$@"
 """
 
 
+def swap(directory):
+    other = struct.Struct((">" if sys.byteorder == "little" else "<") + kernel.RECORD.format[1:])
+    for file in pathlib.Path(directory).glob("*.records"):
+        data = file.read_bytes()
+        out = bytearray()
+        at = 0
+        while at < len(data):
+            fields = kernel.RECORD.unpack_from(data, at)
+            at += kernel.RECORD.size
+            out += other.pack(*fields) + data[at:at + fields[1]]
+            at += fields[1]
+        file.write_bytes(out)
+    return 0
+
+
 def main():
+    if sys.argv[1] == "--swap":
+        return swap(sys.argv[2])
     directory = os.path.abspath(sys.argv[1])
     wrapper = os.path.join(directory, "record")
     with open(wrapper, "w", encoding="ascii") as file:
