@@ -293,7 +293,7 @@ layer_architectures() {
     # Guests of some architectures have no JIT compiler for BPF: the classifier is interpreted.
     PB_KERNELS=${series[*]} PB_UNIT=1 PB_BOOT_TIMEOUT=7200 PB_SCRIPT_TIMEOUT=1800 \
         PB_SCRIPTS="system/{count,recycle,persist}.sh kernels/packets.sh" \
-        run_tap architectures "$tests/kernels/run.sh"
+        run_once architectures "$tests/kernels/run.sh"
 }
 
 layer_compilers() {

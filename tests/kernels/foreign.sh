@@ -13,7 +13,7 @@
 #
 #   unit       what guest-tests.sh says of them, or unit-skip, why they can't be run
 #
-# PB_SOURCE: as conf/prepare.sh writes it. PB_CACHE: where the system is kept for the next run; it
+# PB_SOURCE: as tests/prepare.sh writes it. PB_CACHE: where the system is kept for the next run; it
 # is the one of compile.sh.
 # shellcheck source=tests/packages/lib.sh
 . "${BASH_SOURCE[0]%/*}/../packages/lib.sh"
