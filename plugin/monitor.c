@@ -146,6 +146,9 @@ static int first_attach(struct monitor *monitor) {
             error = 0;
         if (!error)
             report_left_out(monitor, &links);
+        if (!error && monitor->incomplete)
+            pb_log(LOG_INFO, "%u interfaces are attached; the others follow.",
+                   count_attached(monitor));
     }
     links_free(&links);
     return error;

@@ -330,9 +330,13 @@ reads() {
 }
 
 # settle: until all that was sent is counted and stored. That takes two reads: a new series first
-# reports 0, one that returns its old total.
+# reports 0, one that returns its old total. And on a slow machine not all interfaces are attached,
+# or read if they were pinned, when collectd begins to read.
 settle() {
     delivered
+    if has_logged "the others follow."; then
+        wait_for 180 has_logged "interfaces are attached."
+    fi
     reads 2
 }
 

@@ -442,6 +442,8 @@ static void test_start_time(void) {
     attach_seconds = 1;
     monitor = start(&settings, 40);
     ok(monitor != NULL, "40 interfaces, a second each: it starts");
+    is_u64(capture_count("interfaces are attached; the others follow."), 1,
+           "and says that others are to follow");
     ok(spawned_at < 1010, "within seconds: up for %llu s then, begun at 1000", spawned_at);
     while (__atomic_load_n(&attached, __ATOMIC_SEQ_CST) < 40)
         usleep(1000);
