@@ -78,8 +78,10 @@ make_system() {
             "$get --host-architecture $2 -Pcross,nocheck build-dep /build")
     fi
     # What the system is made for is part of its name.
-    system=$systems/$1-$2-$(cat - "$source/debian/control" <<<"$mirror ${hooks[*]}" | cksum |
-        cut -d' ' -f1).tar
+    system=$systems/$1-$2-$({
+        echo "$mirror ${hooks[*]}"
+        sed -n '/^Build-Depends:/,/^Standards-Version:/p' "$source/debian/control"
+    } | cksum | cut -d' ' -f1).tar
     [ -z "$(find "$systems" -maxdepth 1 -name "${system##*/}" -mtime -7)" ] || return 0
     rm -f "$systems/$1-$2"-*.tar*
     say "$1:$2: making a system"
