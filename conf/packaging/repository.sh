@@ -113,19 +113,18 @@ unpack() {
     cp "$source/debian/changelog" "$work/changelog"
 }
 
-# set_version RELEASE: of the package. With the date of what is built, which dpkg-buildpackage
-# takes for the times of all files.
+# set_version RELEASE: of the package, by an entry that is a second later than the last one:
+# dpkg-buildpackage takes that for the times of all files, so a build can be repeated.
 set_version() {
-    local name version
+    local name version author date
     read -r name version _ <"$work/changelog"
     version=${version#(} version=${version%)}
-    cp "$work/changelog" "$source/debian/changelog"
-    [ -n "${suffixes[$1]}" ] || return 0
+    author=$(sed -n '/^ -- /{s/^ -- \(.*>\)  .*/\1/p;q}' "$work/changelog")
+    date=$(sed -n '/^ -- /{s/.*>  //p;q}' "$work/changelog")
     {
-        printf '%s (%s) %s; urgency=medium\n\n  * Built for %s.\n\n' \
-            "$name" "$version${suffixes[$1]}" "$1" "$1"
-        sed -n '/^ -- /{p;q}' "$work/changelog"
-        echo
+        [ -z "${suffixes[$1]}" ] || printf '%s (%s) %s; urgency=medium\n\n  * %s\n\n -- %s  %s\n\n' \
+            "$name" "$version${suffixes[$1]}" "$1" "Built for $1." \
+            "$author" "$(date -uR -d "$date + 1 second")"
         cat "$work/changelog"
     } >"$source/debian/changelog"
 }

@@ -144,10 +144,10 @@ set_option() { sed -i "s/^#\t${1%% *} .*/\t$1/" "$clean$example"; }
 # Without the kernel's own, which each such file system has.
 pins() { inside "$clean" find /sys/fs/bpf -mindepth 1 ! -name '*.debug' | sort; }
 
-# left_over: what has the plugin's name, but for what collectd stored and logged
+# left_over: what has the plugin's name, but for what collectd stored and logged, and apt fetched
 left_over() {
     find "$clean" -xdev \( -path "$clean/var/lib/collectd" -o -path "$clean/var/log" -o \
-        -path "$clean/root" \) -prune -o -name '*portbytes*' -printf '/%P\n' | sort
+        -path "$clean/var/cache/apt" -o -path "$clean/root" \) -prune -o -name '*portbytes*' -printf '/%P\n' | sort
 }
 
 # ---- the way ----

@@ -107,8 +107,8 @@ serve_www() {
     wait_for 60 in_a bash -c 'exec 2>/dev/null; : </dev/tcp/127.0.0.1/8000'
 }
 
-source_file=/etc/apt/sources.list.d/tc_portbytes.sources
-key_file=/etc/apt/keyrings/tc_portbytes.gpg
+source_file=/etc/apt/sources.list.d/site.sources
+key_file=/etc/apt/keyrings/site.gpg
 
 # over_loopback COMMAND...: in namespace A, where there is nothing but the web server
 over_loopback() {
