@@ -219,8 +219,8 @@ layer_fuzz() {
 }
 
 layer_lint() {
-    run_tap lint "$tests/lint.sh"
-    run_tap docs "$tests/docs.sh"
+    run_tap lint "$tests/check/lint.sh"
+    run_tap docs "$tests/check/docs.sh"
 }
 
 # run_all NAME: the scripts of the directory; lib.sh is for sourcing
@@ -246,9 +246,9 @@ layer_clsact() {
 }
 
 layer_try() {
-    run_tap directories "$tests/directories.sh"
-    run_tap release "$tests/release.sh"
-    run_tap cross "$tests/cross.sh"
+    run_tap directories "$tests/check/directories.sh"
+    run_tap release "$tests/check/release.sh"
+    run_tap cross "$tests/check/cross.sh"
     run_tap try one_test "conf/try.sh --demo: what was sent is what was counted" \
         "$top/conf/try.sh" --demo --dir "$dir/try"
 }

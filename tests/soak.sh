@@ -5,11 +5,11 @@
 # daemon the sums are exact; what it holds and its memory don't grow. TAP.
 #
 # PB_SEED repeats a run's random choices; PB_LINKS (8) interfaces come and go together. Without
-# the variables of lib.sh it builds first, by run.sh.
+# the variables of lib/test.sh it builds first, by run.sh.
 minutes=${1:-10}
 [ -n "${PB_PLUGIN:-}" ] || PB_SOAK=$minutes exec "${0%/*}/run.sh" soak
-# shellcheck source=tests/lib.sh
-. "${0%/*}/lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/lib/test.sh"
 
 seconds=$(awk -v m="$minutes" 'BEGIN { printf "%d", 60 * m }')
 seed=${PB_SEED:-$RANDOM}

@@ -2,7 +2,7 @@
 # The section "interfaces" of run.sh, for sourcing: what many interfaces cost, against the revision
 # that had a classifier for each. Everything of a turn is by one collectd, from its start to its
 # end; the variants take turns.
-# shellcheck shell=bash disable=SC2154 # of run.sh and lib.sh
+# shellcheck shell=bash disable=SC2154 # of run.sh and lib/*.sh
 
 # build_old: the old revision, from git, in $dir/old; sets old_build, or notes why it can't
 old=${PB_OLD:-ea4a1f6}

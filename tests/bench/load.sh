@@ -2,7 +2,7 @@
 # The section "load" of run.sh, for sourcing: what a local user, or root in a container, can do to
 # the daemon, each load against a collectd of its own that has been idle before. Two interfaces,
 # and links that come beside them.
-# shellcheck shell=bash disable=SC2154 # of run.sh and lib.sh
+# shellcheck shell=bash disable=SC2154 # of run.sh and lib/*.sh
 
 # Each load is a function of how long it is to last; what it leaves behind ends in end_load.
 load_pids=()

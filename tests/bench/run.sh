@@ -82,8 +82,8 @@ PATH=${PB_BPFTOOL%/*}:$PATH
 export PB_TOOLS=$PB_BUILD/tests/tools
 
 # Namespaces A and B, wait_for, started, work and the clean-up.
-# shellcheck source=tests/lib.sh
-. "$bench/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "$bench/../lib/test.sh"
 
 samples=$dir/samples.tsv
 : >"$samples"

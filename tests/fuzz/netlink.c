@@ -16,7 +16,7 @@
 #include "netlink.h"
 #include "tc_portbytes.h"
 
-/* From <sanitizer/asan_interface.h>, which is missing for some compilers of tests/lint.sh. */
+/* From <sanitizer/asan_interface.h>, which is missing for some compilers of tests/check/lint.sh. */
 void __asan_poison_memory_region(const volatile void *address, size_t size);
 void __asan_unpoison_memory_region(const volatile void *address, size_t size);
 

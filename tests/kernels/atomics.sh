@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # The classifier that the plugin has loaded adds atomically where the kernel is a PREEMPT_RT one,
 # or the machine has 32 bits, and nowhere else. Guest only: bpftool there is the one that this was written for.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 [ -n "${PB_GUEST:-}" ] || { echo "1..0 # SKIP for the guests of boot.sh only"; exit 0; }
 
 # adds PROGRAM-ID: "PLAIN ATOMIC", how many there are of either, in the part that each packet

@@ -259,7 +259,7 @@ modules_archive
 payload_archive "$@"
 cat "$base" "$mods" "$work/payload.cpio" >"$work/initrd"
 
-# Cards, in pairs: what is sent from one arrives at the other. tests/lib-cards.sh knows
+# Cards, in pairs: what is sent from one arrives at the other. tests/lib/cards.sh knows
 # their addresses. The hubs offload nothing, so a frame is what the card's counters say. The
 # last is the standby of a failover pair, whose other half is not plugged in.
 # Not on other architectures, whose guests are for what depends on the architecture.

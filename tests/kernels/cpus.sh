@@ -3,8 +3,8 @@
 # Far more CPUs possible than online, and 40 interfaces: the kernel holds the memory that the man
 # page says, for the CPUs that were online when collectd started. What others count that come
 # online later is exact, too. Guest only: it brings CPUs online.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 [ -n "${PB_GUEST:-}" ] || { echo "1..0 # SKIP for the guests of boot.sh only"; exit 0; }
 
 interfaces=40

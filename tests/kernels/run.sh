@@ -31,7 +31,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 
 kernels=(5.10 6.1 6.12 6.18 7.3 7.3-rt 6.1-cpus 6.12-arm64)
-# Scripts of a kernel, relative to tests/. Patterns are expanded; lib*.sh is for
+# Scripts of a kernel, relative to tests/. Patterns are expanded; lib.sh is for
 # sourcing and left out.
 scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coexist,refuse,links}.sh'
 # Besides the build's own, if that is another: the oldest and the newest of a stable Debian.
@@ -72,7 +72,7 @@ scripts_of() {
     local script
     # shellcheck disable=SC2086  # patterns
     (cd "$tests" && shopt -s nullglob && eval "set -- ${PB_SCRIPTS:-${scripts[$1]-$scripts_default}}" && for script; do
-        [[ ${script##*/} == lib*.sh ]] || echo "$script"
+        [[ ${script##*/} == lib.sh ]] || echo "$script"
     done)
 }
 
@@ -92,13 +92,10 @@ cleanup() {
 
 # scripts_to ROOT: the tests' scripts
 scripts_to() {
-    local f
     mkdir -p "$1/pb/tests"
     cp "$here/guest-tests.sh" "$1/pb/"
     cp -R "$here" "$1/pb/tests/kernels"
-    for f in "$tests"/*.sh "$tests/system" "$tests/lib"; do
-        [[ ! -e $f ]] || cp -R "$f" "$1/pb/tests/"
-    done
+    cp -R "$tests/system" "$tests/lib" "$1/pb/tests/"
 }
 
 # record: packets are built and judged by Python, which guests have not: recorded, once for all, in

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # The plugin under the address, undefined behaviour and leak sanitizers in a real collectd:
 # interfaces come and go under traffic, a configuration is refused, it ends. TAP.
-# As tests/lib.sh, but PB_PLUGIN is one built with -fsanitize=address,undefined.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# As tests/lib/test.sh, but PB_PLUGIN is one built with -fsanitize=address,undefined.
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 # shellcheck source=tests/lib/directory.sh
 . "${0%/*}/../lib/directory.sh"
 

@@ -20,8 +20,7 @@ for guest in "${guests[@]}"; do
     make_service "${guest#*:}" || exit
     mkdir -p "$root/pb/tests/kernels" "$root/pb/conf"
     cp -a "$made" "$root/system"
-    cp -R "$here" "$here/../lib.sh" "$here/../stacks" "$here/../packages" "$here/../lib" \
-        "$root/pb/tests/"
+    cp -R "$here" "$here/../stacks" "$here/../packages" "$here/../lib" "$root/pb/tests/"
     cp "$here/../../conf/systemd.conf" "$root/pb/conf/"
     cp "$PB_PLUGIN" "$root/pb/tc_portbytes.so"
     cp -RL "$PB_TOOLS" "$root/pb/tools"

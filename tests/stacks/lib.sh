@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-# What the tests with real servers share, on top of lib.sh. Servers come from Debian's packages,
+# What the tests with real servers share, on top of lib/test.sh. Servers come from Debian's packages,
 # unpacked in a directory of their own: nothing of them is installed, enabled or started by the
 # system. They run in the test's namespace A, where nothing but its loopback reaches them, with
 # data in $work, and end with the test.
 # PB_CACHE (/var/cache/tc_portbytes): where unpacked packages are kept for the next run.
 # shellcheck shell=bash disable=SC2154,SC2034
-# shellcheck source=tests/lib.sh
-. "${BASH_SOURCE[0]%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${BASH_SOURCE[0]%/*}/../lib/test.sh"
 # shellcheck source=tests/lib/directory.sh
 . "${BASH_SOURCE[0]%/*}/../lib/directory.sh"
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Nothing else on the host notices: other classifiers see every packet and stay, qdiscs stay.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 make_namespaces
 for n in 0 1 2 3 4 5 6; do make_veth $n; done

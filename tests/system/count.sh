@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Every packet is counted exactly once, in packets and in bytes, under its port; and
 # nothing is left behind.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 make_namespaces
 make_veth 0

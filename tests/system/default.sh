@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # The default configuration, one LoadPlugin line, on a host with services, clients of remote
 # services, a busy port that nobody listens on and a scan: these series and no others.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 collectd_interval=1
 ports=1-65535

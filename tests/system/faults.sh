@@ -3,8 +3,8 @@
 # When memory, file descriptors or the kernel fail, when netlink events are lost, when the
 # clock jumps, with very short and very long intervals: no crash, no leak, no wrong value.
 # PB_STRIDE (101): each how manieth allocation of a library fails; 1 takes minutes.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 preload=
 [ $hook = clsact ] && preload="$PB_TOOLS/libnotcx.so"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # <Group> blocks, and a host that needs one. With an SCTP server where the kernel has SCTP.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
-# shellcheck source=tests/lib-series.sh
-. "${0%/*}/../lib-series.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
+# shellcheck source=tests/lib/series.sh
+. "${0%/*}/../lib/series.sh"
 
 make_hosts
 

@@ -9,10 +9,10 @@
 # What is expected is computed: payload + segments * headers, the segments being the
 # sender's OutSegs and RetransSegs, or the datagrams asked for. On link 1 the sending
 # devices' own counters know it too, and must agree.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
-# shellcheck source=tests/lib-links.sh
-. "${0%/*}/../lib-links.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
+# shellcheck source=tests/lib/links.sh
+. "${0%/*}/../lib/links.sh"
 
 # Less in the guests, whose CPU is emulated.
 bytes=20000003

@@ -3,8 +3,8 @@
 # Somebody deletes or replaces our classifier: the next read notices, puts it back and says so
 # once. Somebody comes in front of it: that is said once, and not fought. Nobody else's filter
 # is touched by any of it.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 collectd_interval=0.5
 
 healed_text="classifier was removed externally; reattached"

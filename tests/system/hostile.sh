@@ -3,8 +3,8 @@
 # A hostile user of the host, without privileges: he listens on 30,000 ports, binds 600 of UDP, and
 # has 20 kB sent to every port, over and over, on two interfaces. A service that starts while this
 # lasts has its series within two reads, and every byte is counted.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 frames=14 size=1429 # 20,006 bytes to a port
 rate=300000         # frames a second into each interface
@@ -46,7 +46,7 @@ junk() {
 # passes N: how often that was done
 passes() { [ "$(wc -l <"$work/junk-$1")" -gt $((2 * $2)) ]; }
 
-# stranger_listens NAME SOCKET...: as listen of lib.sh, without privileges
+# stranger_listens NAME SOCKET...: as listen of lib/netns.sh, without privileges
 stranger_listens() {
     ip netns exec "$A" setpriv "${unprivileged[@]}" \
         "$PB_TOOLS/listen" "$work/listen-$1" "${@:2}" &

@@ -7,12 +7,12 @@
 # A is the host, B what it is connected to. Ports from 2000 on are services', 30001 is B's. A
 # service has its series from the second read on, others from so many bytes on; what came before
 # is in udp-other.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
-# shellcheck source=tests/lib-links.sh
-. "${0%/*}/../lib-links.sh"
-# shellcheck source=tests/lib-cards.sh
-. "${0%/*}/../lib-cards.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
+# shellcheck source=tests/lib/links.sh
+. "${0%/*}/../lib/links.sh"
+# shellcheck source=tests/lib/cards.sh
+. "${0%/*}/../lib/cards.sh"
 
 # host NAME: namespaces without anything, for this one
 host() {

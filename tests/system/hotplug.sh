@@ -4,8 +4,8 @@
 # attached in time, every packet in exactly one series, nothing is left behind, no error.
 # Truth is the interface's own counter, or, where that goes with the interface, a second
 # classifier behind ours (witness).
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 # In the guests the CPU is emulated: less of everything, and times mean nothing.
 tries=21 burst=200 churn=50 rounds=4 renames=350 kept=260 rate=20

@@ -3,10 +3,10 @@
 # IPsec: on xfrm and vti interfaces, what they hand over; where policies decide, ESP on the wire
 # once, and what was decrypted from it apart from it, so that all series but `decrypted` are
 # what the interface has seen.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
-# shellcheck source=tests/lib-links.sh
-. "${0%/*}/../lib-links.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
+# shellcheck source=tests/lib/links.sh
+. "${0%/*}/../lib/links.sh"
 
 # tunnelled LINK NET: addresses of NET on the link, and tunnels between them
 tunnelled() {

@@ -3,8 +3,8 @@
 # kill -9 at every instant of starting and stopping, and at random ones: by tcx the kernel
 # removes everything; by clsact the next start does, where it counts and where it does not.
 # Counting goes on, and nothing of anybody else's is touched; nor is a living daemon's.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 collectd_interval=0.3
 
 random_kills=6

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 # Kinds of interfaces that only some kernels have: which of them are counted by default, and
 # what on them. An interface that changes its type is read as what it is then.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
-# shellcheck source=tests/lib-links.sh
-. "${0%/*}/../lib-links.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
+# shellcheck source=tests/lib/links.sh
+. "${0%/*}/../lib/links.sh"
 
 # above NAME LINK ARGUMENT...: a device on aLINK, with addresses in the link's net
 above() {

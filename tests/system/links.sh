@@ -5,10 +5,10 @@
 #
 # Everything is UDP with a port for each device, which A receives on (rx) and sends from
 # (tx). PAYLOAD bytes are an odd number, so that padding would show.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
-# shellcheck source=tests/lib-links.sh
-. "${0%/*}/../lib-links.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
+# shellcheck source=tests/lib/links.sh
+. "${0%/*}/../lib/links.sh"
 
 # ---- the devices ----
 

@@ -4,8 +4,8 @@
 # counted soon, every packet on its own interface. Little is taken of what other plugins need:
 # kernel memory, descriptors, time to stop. Where the hard limit forbids to count them all, half
 # of the descriptors stay free, and that is said once.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 many=200 too_many=300 limit=1024
 if [ -n "${PB_KERNEL:-}" ]; then # an emulated CPU

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # NotifyNewPorts: each port that becomes a series is told once; what was there before is not, at
 # the start and after a restart; a scan tells nothing, and junk little at a time.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 collectd_interval=0.2
 [ -z "${PB_KERNEL:-}" ] || collectd_interval=2 # an emulated CPU

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Persist true: collectd is killed again and again, while traffic goes on. Every packet is
 # counted, every series goes on from where it was. The pins are on a bpffs of this test's own.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 kills=50 pause=0.01
 collectd_interval=0.1

@@ -3,8 +3,8 @@
 # What others prepare below /sys/fs/bpf, where all may write, is neither followed nor removed:
 # links and directories of an unprivileged user in every place of the way to our pins. The bpffs
 # is of this test's own.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 make_namespaces
 make_veth 0

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Which ports become series: selected, listening, busy ones; folded, ranked, ended ones; and
 # that whatever they become, the total is exact.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 # Long enough to do something between two reads; in the guests the CPU is emulated.
 i=0.5

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Least privilege: three capabilities are enough, no locked memory, no root; each that is
 # missing, and whatever else forbids bpf(), gets one sentence with the remedy.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 needed=(bpf perfmon net_admin)
 drop_in=${0%/*}/../../conf/systemd.conf

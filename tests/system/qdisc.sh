@@ -3,8 +3,8 @@
 # By clsact a filter needs a qdisc. It is never deleted, since somebody may just be adding a filter
 # of theirs. Where one of kind ingress is in its place, ingress is counted, exactly, and egress once
 # that has gone. By tcx none is needed, and none is made.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 collectd_interval=0.5
 
 blocked_text="egress is not counted: the interface has a qdisc of kind ingress"

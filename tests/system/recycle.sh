@@ -4,8 +4,8 @@
 # Nothing is lost or doubled.
 # Ten million packets; fewer in a guest, where the CPUs are emulated. PB_PACKETS sets the
 # number per sender and round.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 packets=1250000
 [ -z "${PB_KERNEL:-}" ] || packets=25000

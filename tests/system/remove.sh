@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # What tc_portbytes-remove, and so the removal of a package, leaves: nothing of ours but what a
 # running collectd uses, everything of others. The pins are on a bpffs of this test's own.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 collectd_interval=0.3
 
 make_namespaces

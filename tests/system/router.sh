@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: MIT
 # With a LoadPlugin line and nothing else, these are the interfaces that are counted on a router
 # with cards, VLANs, PPPoE and things that are no networks. As hosts.sh, on kernels with PPP.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
-# shellcheck source=tests/lib-links.sh
-. "${0%/*}/../lib-links.sh"
-# shellcheck source=tests/lib-cards.sh
-. "${0%/*}/../lib-cards.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
+# shellcheck source=tests/lib/links.sh
+. "${0%/*}/../lib/links.sh"
+# shellcheck source=tests/lib/cards.sh
+. "${0%/*}/../lib/cards.sh"
 
 if ! have_cards || ! modprobe -aq pppoe vcan; then
     echo "1..0 # SKIP there are no cards to take here or no PPP; the guest with PREEMPT_RT has both"

@@ -3,8 +3,8 @@
 # Whose counters a packet reaches is a matter of the interface's index: two that share its lower
 # bits are told apart, as many as there is room for; and a device that is moved to another network
 # namespace, where it may get the index of one that is counted, counts nowhere.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 rows=262144 spare=16 # see bpf/tc_portbytes.h
 collectd_interval=0.5

@@ -3,8 +3,8 @@
 # A scan makes no series and hides none, on the scanned interface or another: selected, listening
 # and busy ports are counted exactly all the while, and so is the scan itself.
 # PB_SLOW=SECONDS: 20 kB to every port of both transports, in so many seconds (300, say).
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 collectd_interval=0.5
 rate=100000 # frames a second of a scan that lasts

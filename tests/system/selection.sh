@@ -3,8 +3,8 @@
 # Interface and IgnoreSelected mean what they mean to collectd: its own interface plugin,
 # with the same lines in the same daemon, picks the same interfaces. No Interface line: the default
 # rule. Alternative names are as good as the first.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 [ -n "${PB_KERNEL:-}" ] || collectd_interval=0.2 # less time than an emulated CPU may need
 make_namespaces

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 # The right series, and no others: hosts whose series are stated beforehand (for another see
 # groups.sh), then the rules one by one: listening ports, which ports are folded.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
-# shellcheck source=tests/lib-series.sh
-. "${0%/*}/../lib-series.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
+# shellcheck source=tests/lib/series.sh
+. "${0%/*}/../lib/series.sh"
 
 ports=1-65535
 rate=60000

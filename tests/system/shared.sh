@@ -5,8 +5,8 @@
 # go, come back and change their name, and nothing of it is lost, or counted on another interface
 # or under another's port.
 # PB_ROUNDS sets how often an interface goes.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 rounds=8 packets=300000 churn_interval=0.2
 if [ -n "${PB_KERNEL:-}" ]; then # an emulated CPU

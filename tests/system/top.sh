@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # tc_portbytes-top shows the values of collectd: the same rates as the interface counters, sorted,
 # with exact sums; on a terminal, through a pipe, and across a restart of collectd.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/../lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 top=$PB_BUILD/tc_portbytes-top
 helper=${0%/*}/top.py

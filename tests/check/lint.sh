@@ -3,7 +3,7 @@
 # What compilers and linters say, and the shape of the code: no cycles, no file over 400 lines. TAP.
 # PB_SOURCE, PB_BUILD: as tests/prepare.sh writes them.
 set -uo pipefail
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 style=$top/.clang-format # not copied to PB_SOURCE
 cd "$PB_SOURCE" || exit 1
 work=$(mktemp -d)

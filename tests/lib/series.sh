@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # For tests/system/{series,groups}.sh: which series there are, and no others. collectd counts on a0;
-# another interface, a200, shows when it reads. Sourced after lib.sh.
+# another interface, a200, shows when it reads. Sourced after test.sh.
 # shellcheck shell=bash disable=SC2034,SC2154
-# shellcheck source=tests/lib-links.sh
-. "${BASH_SOURCE[0]%/*}/lib-links.sh"
+# shellcheck source=tests/lib/links.sh
+. "${BASH_SOURCE[0]%/*}/links.sh"
 
 collectd_interval=0.5
 [ -z "${PB_KERNEL:-}" ] || collectd_interval=2 # an emulated CPU

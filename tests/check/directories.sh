@@ -5,8 +5,8 @@
 # TAP. In a mount namespace of its own, with a /var/tmp and a /var/cache that end with it; they
 # are mounted noexec, which ends what was taken before it builds.
 export TMPDIR=/tmp # /var/tmp will be another one
-# shellcheck source=tests/lib.sh
-. "${0%/*}/lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "1..0 # SKIP only root can be somebody else"
@@ -18,7 +18,7 @@ if [ "${1:-}" != apart ]; then
 fi
 umask 022
 top=/mnt # the checkout, which may be below /var/tmp
-mount --bind "${0%/*}/.." $top && mount -o remount,bind,ro $top &&
+mount --bind "${0%/*}/../.." $top && mount -o remount,bind,ro $top &&
     mount -t tmpfs -o mode=1777,noexec tmpfs /var/tmp &&
     mount -t tmpfs -o mode=755,noexec tmpfs /var/cache || exit 1
 cd / || exit 1

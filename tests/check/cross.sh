@@ -4,8 +4,8 @@
 # asm/types.h; where bpftool can't make it, configure says so. TAP. PB_SOURCE, PB_BUILD: as
 # tests/prepare.sh writes them. No cross compiler: to configure, the host is what it is told, and
 # what its compiler includes.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 # order OBJECT: 1 little endian, 2 big endian (EI_DATA, see elf(5))
 order() { od -An -tu1 -j5 -N1 "$1" | tr -d ' '; }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-# The cards of the guests (tests/kernels/boot.sh), on top of lib.sh and lib-links.sh: 0 and 1
+# The cards of the guests (tests/kernels/boot.sh), on top of test.sh and links.sh: 0 and 1
 # are connected, and so are 2 and 3, and 4 and 5, which is the standby of a virtio failover pair.
 # A card that is moved into a namespace of the tests remains one (IFLA_PARENT_DEV_NAME), and
 # comes back when the namespace goes.
-# lib.sh sets work.
+# test.sh sets work.
 # shellcheck shell=bash disable=SC2154
 
 # have_cards: only where a machine is the tests' own may they take its cards

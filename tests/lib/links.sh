@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# What the tests of real traffic over real devices share, on top of lib.sh: addresses,
+# What the tests of real traffic over real devices share, on top of test.sh: addresses,
 # devices in both namespaces, and what is to be counted where.
-# lib.sh sets work; sums take their operator as a parameter.
+# test.sh sets work; sums take their operator as a parameter.
 # shellcheck shell=bash disable=SC1102,SC2034,SC2046,SC2154,SC2211
 
 # ---- devices ----
@@ -152,7 +152,7 @@ expect() {
     expected[$key]=$(plus "${expected[$key]:-0 0 0 0}" "$*")
 }
 
-# stored INTERFACE INSTANCE: as values of lib.sh, but with fewer processes
+# stored INTERFACE INSTANCE: as values of values.sh, but with fewer processes
 stored() {
     local line
     line=$(cat "$work/csv/host/tc_portbytes-$1/port_traffic-$2"-????-??-?? 2>/dev/null | tail -n 1)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # conf/try.sh on a release that can't have the plugin, by what apt would install: one line says so
 # before anything is installed, downloaded or built. TAP. apt and pkg-config are replaced.
-# shellcheck source=tests/lib.sh
-. "${0%/*}/lib.sh"
+# shellcheck source=tests/lib/test.sh
+. "${0%/*}/../lib/test.sh"
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "1..0 # SKIP only root installs packages"
@@ -13,7 +13,7 @@ if ! command -v dpkg >/dev/null; then
     echo "1..0 # SKIP no dpkg here, which compares versions"
     exit 0
 fi
-top=$(cd "${0%/*}/.." && pwd)
+top=$(cd "${0%/*}/../.." && pwd)
 
 # ---- a release ----
 
