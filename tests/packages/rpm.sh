@@ -28,7 +28,7 @@ expected_files() {
     printf '%s\n' /etc/collectd "$example" /usr/bin/tc_portbytes-top LIB/collectd/tc_portbytes.so \
         /usr/libexec/tc_portbytes-remove \
         /usr/share/licenses/"$name"{,/LICENSE} "$docs" \
-        "$docs"/{README.md,graph.sh,systemd.conf,tc_portbytes.db} \
+        "$docs"/{NEWS.md,README.md,graph.sh,systemd.conf,tc_portbytes.db} \
         /usr/share/man/man{1/tc_portbytes-top.1,5/collectd-tc_portbytes.5}
     (cd "$PB_SOURCE/conf" && find grafana stacks -printf "$docs/%p\n")
 }
