@@ -10,7 +10,7 @@
 # got as far as COMMAND's end; 77 if there is no such kernel or no qemu.
 #
 # PB_BOOT_TIMEOUT  seconds until qemu is killed (300)
-# PB_SMP           qemu's -smp (2); for 64 possible CPUs PB_SMP=64 and
+# PB_SMP           qemu's -smp (2; on armhf 1); for 64 possible CPUs PB_SMP=64 and
 #                  PB_CMDLINE=maxcpus=2 (from 6.12 on "2,maxcpus=64" gives only 2)
 # PB_MEM           memory in MB (1024)
 # PB_CPU           appended to qemu's -cpu, e.g. ",+rdrand": random numbers from the start
@@ -71,7 +71,7 @@ modules=(
 # -cx16: qemu 7.2 emulates cmpxchg16b such that 6.12's slab allocator can fault. cortex-a57: "max"
 # has pointer authentication, which is slow to emulate.
 describe_machine() {
-    port=virtio-serial-pci
+    port=virtio-serial-pci cpus=2
     case $arch in
     amd64)
         emulator=(qemu-system-x86_64:qemu-system-x86)
@@ -81,7 +81,8 @@ describe_machine() {
         emulator=(qemu-system-aarch64:qemu-system-arm)
         machine=(-M virt -cpu "cortex-a57${PB_CPU-}") console_device=ttyAMA0
         ;;
-    armhf) # without LPAE the kernel reaches nothing above 4 GB
+    armhf) # without LPAE the kernel reaches nothing above 4 GB; with two CPUs it hangs at its start
+        cpus=1
         emulator=(qemu-system-arm:qemu-system-arm)
         machine=(-M "virt,highmem=off" -cpu "cortex-a15${PB_CPU-}") console_device=ttyAMA0
         ;;
@@ -288,7 +289,7 @@ limit=${PB_BOOT_TIMEOUT:-300}
 # no_timer_check: the kernel counts ticks while it loops; on a machine that is short of CPU
 # there are too few, and it panics ("IO-APIC + timer doesn't work").
 timeout -k 10 "$limit" "${emulator[0]%:*}" \
-    -accel tcg,thread=single "${machine[@]}" -smp "${PB_SMP:-2}" -m "${PB_MEM:-1024}" \
+    -accel tcg,thread=single "${machine[@]}" -smp "${PB_SMP:-$cpus}" -m "${PB_MEM:-1024}" \
     -nodefaults -display none -vga none -no-reboot \
     -kernel "$kernel" -initrd "$work/initrd" \
     -append "console=$console_device quiet panic=1 oops=panic no_timer_check reboot=t rdinit=/init ${PB_CMDLINE-}" \
