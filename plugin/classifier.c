@@ -18,6 +18,7 @@
 #include "cleanup.h"
 #include "descriptors.h"
 #include "pins.h"
+#include "rows.h"
 #include "snapshot.h"
 #include "tc_portbytes.skel.h"
 
@@ -116,6 +117,8 @@ static int load_object(struct classifier *classifier, struct tc_portbytes_bpf *o
     if (!error && classifier->maps[MAP_ROWS] < 0) {
         example = make_counters_map(&classifier->settings);
         error = example < 0 ? example : bpf_map__set_inner_map_fd(object->maps.rows, example);
+        if (!error)
+            error = prepare_rows(object->maps.rows);
     }
     if (!error)
         error = tc_portbytes_bpf__load(object);

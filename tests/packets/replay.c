@@ -52,6 +52,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/sockios.h>
 
+#include "rows.h"
 #include "tc_portbytes.h"
 #include "tc_portbytes.skel.h"
 
@@ -586,6 +587,8 @@ static void load(const char *count_by) {
     if (row < 0)
         die("making a row: %s", strerror(errno));
     err = bpf_map__set_inner_map_fd(skel->maps.rows, row);
+    if (err == 0)
+        err = prepare_rows(skel->maps.rows);
     if (err == 0)
         err = tc_portbytes_bpf__load(skel);
     if (err != 0)

@@ -32,6 +32,7 @@
 #include <linux/pkt_cls.h>
 
 #include "../unit/tap.h"
+#include "rows.h"
 #include "tc_portbytes.h"
 #include "tc_portbytes.skel.h"
 
@@ -130,6 +131,8 @@ static void load_object(struct tc_portbytes_bpf *skel, const struct tc_portbytes
             err = bpf_map__reuse_fd(skel->maps.bss, bpf_map__fd(first->maps.bss));
     } else {
         err = bpf_map__set_inner_map_fd(skel->maps.rows, like.map);
+        if (!err)
+            err = prepare_rows(skel->maps.rows);
     }
     if (!err)
         err = tc_portbytes_bpf__load(skel);
