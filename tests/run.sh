@@ -239,7 +239,7 @@ layer_system() {
 # hotplug.sh takes minutes, and a kernel without tcx runs it in the layer kernels.
 layer_clsact() {
     local test
-    for test in count coexist qdisc refuse many shared rows persist pins heal killed privileges \
+    for test in count coexist qdisc many shared rows persist pins heal killed privileges \
         remove; do
         PB_HOOK=clsact run_tap "clsact-$test" "$tests/system/$test.sh"
     done

@@ -33,7 +33,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kernels=(5.10 6.1 6.12 6.18 7.3 7.3-rt 6.1-cpus 6.12-arm64)
 # Scripts of a kernel, relative to tests/. Patterns are expanded; lib.sh is for
 # sourcing and left out.
-scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coexist,refuse,links}.sh'
+scripts_default='kernels/devices.sh kernels/packets.sh system/{count,recycle,coexist,links}.sh'
 # Besides the build's own, if that is another: the oldest and the newest of a stable Debian.
 compilers=(bookworm:14 trixie:19)
 # What takes minutes runs on one kernel of each way to attach. The PREEMPT_RT kernel is there for

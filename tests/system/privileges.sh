@@ -126,6 +126,13 @@ as stranger bpf perfmon
 lacks "without CAP_NET_ADMIN" "CAP_NET_ADMIN"
 as root
 lacks "root with an empty bounding set, as upstream's unit has it" "CAP_BPF CAP_PERFMON CAP_NET_ADMIN"
+as stranger
+write_config
+start_collectd "${command[@]}"
+sleep 2 # two intervals: nothing more is said or done
+said_once "lacks CAP_BPF CAP_PERFMON CAP_NET_ADMIN; run it as root" "nobody, without any capability"
+in_a "${command[@]}" "$PB_COLLECTD" -T -C "$work/conf" >"$work/stdout" 2>&1
+is $? 1 "collectd -T, which reads all the same, fails and does not crash"
 # There they don't matter.
 command=("${own[@]}" setpriv --bounding-set=-all --inh-caps=-all)
 in_user_namespace "a user namespace, and an empty bounding set"

@@ -49,23 +49,6 @@ for n in 0 1; do
     is "$(total a$n rx_packets)" "$(interface_counter "$A" a$n rx packets)" "a$n: the interface agrees"
 done
 is "$(falls)" 0 "no series ever falls"
-
-busy_ports() { series a0 | grep -c -- '-[0-9]*$'; }
-ports=$(busy_ports)
-
-# Many busy ports. The bar is 10 kB, doubles with every eighth series, and no port carries more than
-# 50 kB above and 300 kB here: 10 kB * 2^5 is too much, with the 41st series, or the next.
-for ((round = 0; round < 20; round++)); do
-    in_b "$PB_TOOLS/blast" b0 4 udp 40000 10000-10199 2000 1500 >/dev/null
-    reads 1
-done
-settle
-before=$ports
-ports=$(busy_ports)
-ok $((ports <= 16 || ports > 41)) "as many ports become series as the bar permits ($before, then $ports)"
-is "$(logged "a0: 8 busy ports have become series lately")" 1 "that it rises is said once"
-is "$(total a0 rx_packets)" "$(interface_counter "$A" a0 rx packets)" "and still all is counted"
-is "$(falls)" 0 "and no series falls"
 stop_collectd
 is "$?" 0 "collectd ends well"
 finish
