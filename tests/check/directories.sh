@@ -93,7 +93,7 @@ repository() { $top/conf/packaging/repository.sh /var/tmp/tarball "$1"; }
 systems() { $top/conf/packaging/repository.sh --systems "$1" /var/tmp/tarball /var/tmp/root; }
 kernels_logs() { PB_LOGS=$1 PB_KERNELS=0.0 $top/tests/kernels/run.sh; }
 packets_logs() { PB_LOGS=$1 $top/tests/packets/differential.sh; }
-fuzz_logs() { PB_LOGS=$1 PB_SOURCE=$top $top/tests/fuzz/run.sh 1 ports; }
+fuzz_logs() { PB_LOGS=$1 PB_SOURCE=$top $top/tests/fuzz/run.sh 1 config; }
 sanitize_logs() { PB_LOGS=$1 PB_PLUGIN=/nowhere $top/tests/sanitize/collectd.sh; }
 
 # A good one, for those that need one beside the bad one.

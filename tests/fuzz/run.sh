@@ -19,13 +19,10 @@ cd "$PB_SOURCE" || exit 1
 seconds=${1:-15}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(ports config selection netlink snapshot top)
-config='plugin/config.c plugin/config_ports.c plugin/config_value.c plugin/groups.c
-    plugin/port_option.c plugin/selection.c -lm'
+[ ${#targets[@]} -gt 0 ] || targets=(config netlink snapshot top)
 declare -A sources=(
-    [ports]=$config
-    [config]=$config
-    [selection]=plugin/selection.c
+    [config]='plugin/config.c plugin/config_ports.c plugin/config_value.c plugin/groups.c
+        plugin/port_option.c plugin/selection.c -lm'
     [snapshot]='plugin/array.c plugin/bar.c plugin/key_index.c plugin/ledger.c
         plugin/ledger_limits.c plugin/ledger_restore.c plugin/log_event.c plugin/series_name.c
         plugin/slots.c plugin/slots_reserve.c plugin/slots_restore.c plugin/snapshot.c
