@@ -10,6 +10,8 @@
 set -uo pipefail
 # shellcheck source=tests/lib/directory.sh
 . "$(cd "$(dirname "${BASH_SOURCE[0]}")/../lib" && pwd)/directory.sh"
+# shellcheck source=tests/lib/tap.sh
+. "${BASH_SOURCE[0]%/*}/../lib/tap.sh"
 logs=
 if [ -n "${PB_LOGS:-}" ]; then
     need_directory PB_LOGS "$PB_LOGS"
@@ -22,7 +24,8 @@ targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(config netlink snapshot top)
 declare -A sources=(
     [config]='plugin/config.c plugin/config_ports.c plugin/config_value.c plugin/groups.c
-        plugin/port_option.c plugin/selection.c -lm'
+        plugin/port_option.c plugin/selection.c -lm
+        -fno-sanitize-coverage=trace-cmp' # four times as fast: a range has up to 65,535 ports
     [snapshot]='plugin/array.c plugin/bar.c plugin/key_index.c plugin/ledger.c
         plugin/ledger_limits.c plugin/ledger_restore.c plugin/log_event.c plugin/series_name.c
         plugin/slots.c plugin/slots_reserve.c plugin/slots_restore.c plugin/snapshot.c
@@ -41,18 +44,11 @@ work=$(mktemp -d)
 kept=${logs:-$(mktemp -d)}
 # Nothing found, nothing kept.
 trap 'rm -rf "$work"; [ -n "$logs" ] || rmdir "$kept" 2>/dev/null' EXIT
-number=0
-failures=0
 
+# say STATUS NAME LOG
 say() {
-    number=$((number + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        failures=$((failures + 1))
-        tail -n 30 "$3" | sed 's/^/# /'
-    fi
+    ok "$1" "$2"
+    [ "$1" -eq 0 ] || tail -n 30 "$3" | sed 's/^/# /'
 }
 
 works() {
@@ -125,5 +121,4 @@ for target in "${targets[@]}"; do
     [ "${runs:-0}" -gt 1000 ]
     say $? "$target: that were more than 1000 inputs" "$work/$target.log"
 done
-echo "1..$number"
-exit $((failures > 0))
+finish
