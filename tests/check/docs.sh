@@ -7,22 +7,18 @@
 set -uo pipefail
 self=$(readlink -f "${BASH_SOURCE[0]}")
 top=${self%/tests/*} # .github is not copied to PB_SOURCE
+# shellcheck source=tests/lib/tap.sh
+. "$top/tests/lib/tap.sh"
 cd "$PB_SOURCE" || exit 1
 written=$(mktemp -d)
 trap 'rm -rf "$written"' EXIT
-number=0
-failures=0
 
 # same NAME A B: the same text, or the difference
 same() {
-    number=$((number + 1))
-    if [ "$2" = "$3" ] && [ -n "$2" ]; then
-        echo "ok $number - $1"
-    else
-        echo "not ok $number - $1"
-        diff <(echo "$2") <(echo "$3") | sed 's/^/# /'
-        failures=$((failures + 1))
-    fi
+    local status=1
+    [ "$2" = "$3" ] && [ -n "$2" ] && status=0
+    ok $status "$1"
+    [ $status -eq 0 ] || diff <(echo "$2") <(echo "$3") | sed 's/^/# /'
 }
 
 # First words only: the rest of a default is prose.
@@ -55,8 +51,7 @@ check_pages() {
             >/dev/null 2>&1 </dev/null; }; then
         same "$name" "said: " "said: $("$@" conf/man/* 2>&1)"
     else
-        number=$((number + 1))
-        echo "ok $number - $name # SKIP $1 is not here and $package can't be installed"
+        skip "$1 is not here and $package can't be installed" "$name"
     fi
 }
 check_pages "groff formats the man pages without a warning" groff-base groff -man -ww -z
@@ -170,5 +165,4 @@ for file in conf/grafana/*.json; do
     same "$file is what dashboards.py writes" "$(cat "$written/${file##*/}")" "$(cat "$file")"
 done
 same "conf/grafana has no other dashboard" "$(cd "$written" && ls -- *.json)" "$(cd conf/grafana && ls -- *.json)"
-echo "1..$number"
-exit $((failures > 0))
+finish

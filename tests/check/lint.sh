@@ -4,31 +4,29 @@
 # PB_SOURCE, PB_BUILD: as tests/prepare.sh writes them.
 set -uo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=tests/lib/tap.sh
+. "$top/tests/lib/tap.sh"
 style=$top/.clang-format # not copied to PB_SOURCE
 cd "$PB_SOURCE" || exit 1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-number=0
-failures=0
 
 # check NAME TOOL PACKAGE COMMAND...: quiet and successful, or it fails; PACKAGE is installed
 # if the tool is not there
 check() {
     local name=$1 tool=$2 package=$3 output
     shift 3
-    number=$((number + 1))
     if ! command -v "$tool" >/dev/null && { ! command -v apt-get >/dev/null ||
         ! DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$package" \
             >/dev/null 2>&1 </dev/null; }; then
-        echo "ok $number - $name # SKIP $tool is not here and $package can't be installed"
+        skip "$tool is not here and $package can't be installed" "$name"
         return
     fi
     if output=$("$@" 2>&1) && [ -z "$output" ]; then
-        echo "ok $number - $name"
+        ok 0 "$name"
     else
-        echo "not ok $number - $name"
+        ok 1 "$name"
         echo "$output" | head -n 40 | sed 's/^/# /'
-        failures=$((failures + 1))
     fi
 }
 
@@ -143,5 +141,4 @@ check "the symbol graph has no cycle" nm binutils no_cycle symbol_edges
 check "no file over 400 lines" wc coreutils too_long
 check "every script can be run" chmod coreutils not_executable
 check "shellcheck: nothing to say" shellcheck shellcheck shellcheck -x -S warning -P SCRIPTDIR "${scripts[@]}"
-echo "1..$number"
-exit $((failures > 0))
+finish

@@ -13,16 +13,13 @@
 #include <netinet/in.h>
 #include <time.h>
 
+#include "../unit/mnl_socket.h"
 #include "netlink.h"
 #include "tc_portbytes.h"
 
 /* From <sanitizer/asan_interface.h>, which is missing for some compilers of tests/check/lint.sh. */
 void __asan_poison_memory_region(const volatile void *address, size_t size);
 void __asan_unpoison_memory_region(const volatile void *address, size_t size);
-
-struct mnl_socket {
-    bool events;
-};
 
 static struct input dump;
 static size_t datagram;
@@ -36,17 +33,6 @@ static void unpoison(void) {
     if (poisoned.buffer)
         __asan_unpoison_memory_region(poisoned.buffer, poisoned.size);
     poisoned.buffer = NULL;
-}
-
-struct mnl_socket *mnl_socket_open2(int bus, int flags) {
-    (void)bus, (void)flags;
-    return calloc(1, sizeof(struct mnl_socket));
-}
-
-int mnl_socket_bind(struct mnl_socket *nl, unsigned int groups, pid_t pid) {
-    (void)pid;
-    nl->events = groups;
-    return 0;
 }
 
 ssize_t mnl_socket_sendto(const struct mnl_socket *nl, const void *request, size_t size) {
@@ -104,11 +90,6 @@ ssize_t mnl_socket_recvfrom(const struct mnl_socket *nl, void *buffer, size_t si
         __asan_poison_memory_region(poisoned.buffer, poisoned.size);
     }
     return (ssize_t)length;
-}
-
-unsigned int mnl_socket_get_portid(const struct mnl_socket *nl) {
-    (void)nl;
-    return 0;
 }
 
 int mnl_socket_get_fd(const struct mnl_socket *nl) {

@@ -193,6 +193,16 @@ check_expected() {
 
 # ---- traffic ----
 
+# start_sinks: in each namespace, for what traffic and service send to and from the ports 2000 to
+# 2030
+start_sinks() {
+    local ns
+    for ns in "$A" "$B"; do
+        put "$ns" ipv4/ip_forward 0
+        started+=("$(ip netns exec "$ns" "$PB_TOOLS/stream" sink 30001 $(seq 2000 2030))")
+    done
+}
+
 # UDP with a port for each device, which A receives on (rx) and sends from (tx). An odd number,
 # so that padding would show.
 payload=107

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
-# What a test says (TAP), and how it ends. Sourced by test.sh.
-# shellcheck shell=bash disable=SC2154
+# What a test says (TAP), and how it ends. Sourced by test.sh, and by what needs nothing else of it.
+# shellcheck shell=bash
+
+tests=0
+failures=0
 
 # ok CONDITION-STATUS NAME: the test passed if the status is 0
 ok() {
@@ -35,6 +38,6 @@ finish() {
 }
 
 show_log() {
-    [ -f "$work/log" ] && sed 's/^/# log: /' "$work/log"
+    [ -f "${work:-}/log" ] && sed 's/^/# log: /' "$work/log"
     return 0
 }

@@ -10,8 +10,6 @@ set -uo pipefail
 work=$(mktemp -d "${TMPDIR:-/tmp}/tc_portbytes-test.XXXXXX")
 A=pbA$$ # the plugin's namespace, with a0, a1, ...
 B=pbB$$ # the other end, with b0, b1, ...
-tests=0
-failures=0
 started=() # processes to end
 
 cleanup() {

@@ -210,15 +210,14 @@ open_clean() {
     open_system "$clean" && step "apt has lists of the clean system" apt "$clean" update
 }
 
-configure_collectd() {
-    # Read first: a plugin has the interval that was set before it was loaded.
-    cat >"$clean/etc/collectd/collectd.conf.d/0test.conf" <<-'CONF'
+# stored_in_clean: lines for the collectd in $clean, which then logs and stores where
+# read_from_clean has the tests look
+stored_in_clean() {
+    cat <<-'CONF'
 		Hostname "host"
-		Interval 1
 		WriteThreads 1
 		LoadPlugin logfile
 		<Plugin logfile>
-		  LogLevel debug
 		  File "/var/log/collectd.log"
 		</Plugin>
 		LoadPlugin csv
@@ -227,8 +226,16 @@ configure_collectd() {
 		</Plugin>
 		LoadPlugin unixsock
 	CONF
+}
+read_from_clean() {
     ln -s "$clean/var/log/collectd.log" "$work/log"
     ln -s "$clean/var/lib/collectd/csv" "$work/csv"
+}
+
+configure_collectd() {
+    # Read first: a plugin has the interval that was set before it was loaded.
+    { echo "Interval 1" && stored_in_clean; } >"$clean/etc/collectd/collectd.conf.d/0test.conf"
+    read_from_clean
 }
 
 # count TARGET DIRECTORY: enabled by a link to the one in the other

@@ -14,8 +14,7 @@ ip -n "$A" address add 10.99.9.1/24 dev a0
 boot_service
 ok $? "systemd runs"
 [ $failures -eq 0 ] || finish
-ln -s "$clean/var/log/collectd.log" "$work/log"
-ln -s "$clean/var/lib/collectd/csv" "$work/csv"
+read_from_clean
 in_service mount --bind /home /home # a file system of its own, as far as df knows
 units=$clean/etc/systemd/system
 mkdir -p "$units/collectd.service.d"
@@ -37,23 +36,13 @@ configure() {
     sed "s/^#Interval .*/Interval $interval/; /FSType rootfs/d" "$work/collectd.conf" \
         >"$clean/etc/collectd/collectd.conf"
     cat >"$clean/etc/collectd/collectd.conf.d/0test.conf" <<-END
-		Hostname "host"
-		WriteThreads 1
-		LoadPlugin logfile
-		<Plugin logfile>
-		  File "/var/log/collectd.log"
-		</Plugin>
-		LoadPlugin csv
-		<Plugin csv>
-		  DataDir "/var/lib/collectd/csv"
-		</Plugin>
+		$(stored_in_clean)
 		LoadPlugin network
 		<Plugin network>
 		  Server "127.0.0.1"
 		</Plugin>
 		LoadPlugin contextswitch
 		LoadPlugin tcpconns
-		LoadPlugin unixsock
 		$unixsock
 		LoadPlugin uptime
 		LoadPlugin write_prometheus

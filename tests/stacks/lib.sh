@@ -157,6 +157,17 @@ feed() {
     done
 }
 
+# send_and_feed: the known traffic, 11 packets more for tcp-other, and meanwhile what is fed
+send_and_feed() {
+    local feeds
+    feed >"$work/fed" &
+    feeds=$!
+    send_known
+    is "$(in_b "$PB_TOOLS/blast" b0 4 tcp 40000 9000 11 100)" 11 "and 11 packets for tcp-other"
+    wait "$feeds"
+    ok $? "collectd takes values of a group and of decrypted"
+}
+
 # near NAME GOT EXPECTED LOW HIGH: between so many times what is expected
 near() {
     awk -v got="${2:--1}" -v want="$3" -v low="$4" -v high="$5" \

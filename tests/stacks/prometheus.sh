@@ -72,12 +72,7 @@ ok $? "collectd starts with write_prometheus"
 wait_for 120 selected
 ok $? "Prometheus has the selected ports, at 0"
 
-feed >"$work/fed" &
-feeds=$!
-send_known
-is "$(in_b "$PB_TOOLS/blast" b0 4 tcp 40000 9000 11 100)" 11 "and 11 packets for tcp-other"
-wait "$feeds"
-ok $? "collectd takes values of a group and of decrypted"
+send_and_feed
 wait_for 120 complete
 is "$(stored)" "$all" \
     "Prometheus has every counter, to the packet and the byte, the group's name as it is"

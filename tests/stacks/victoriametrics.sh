@@ -82,12 +82,7 @@ aged() {
 }
 wait_for 120 aged
 ok $? "VictoriaMetrics has the selected ports, for as long as the dashboard's rates are taken over"
-feed >"$work/fed" &
-feeds=$!
-send_known
-is "$(in_b "$PB_TOOLS/blast" b0 4 tcp 40000 9000 11 100)" 11 "and 11 packets for tcp-other"
-wait "$feeds"
-ok $? "collectd takes values of a group and of decrypted"
+send_and_feed
 fed_at=$(date +%s)
 
 for way in scrape graphite influxdb; do

@@ -82,11 +82,7 @@ tun=$(in_a "$PB_TOOLS/tunnel" tun1 tun 30001 2011 211 $((payload + 28)) 1) && ad
 ok $? "a tun, with a program behind it"
 started+=("$tun")
 
-for ns in "$A" "$B"; do
-    put "$ns" ipv4/ip_forward 0
-    # shellcheck disable=SC2046
-    started+=("$(ip netns exec "$ns" "$PB_TOOLS/stream" sink 30001 $(seq 2000 2030))")
-done
+start_sinks
 write_config 'MinBytes 0' 'FoldEphemeral false' 'ListeningPorts false'
 # shellcheck disable=SC2119
 start_collectd

@@ -76,11 +76,7 @@ started+=("$tun" "$tap")
 
 # ---- counting ----
 
-for ns in "$A" "$B"; do
-    put "$ns" ipv4/ip_forward 0
-    # shellcheck disable=SC2046
-    started+=("$(ip netns exec "$ns" "$PB_TOOLS/stream" sink 30001 $(seq 2000 2030))")
-done
+start_sinks
 # WireGuard's port would be folded, and each port of the sinks be a series on each device.
 write_config 'MinBytes 0' 'FoldEphemeral false' 'ListeningPorts false'
 # shellcheck disable=SC2119

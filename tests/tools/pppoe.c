@@ -21,14 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE 900 /* seconds; it does not outlive a test that hangs */
-
-static void must(int good, const char *what) {
-    if (good)
-        return;
-    perror(what);
-    exit(1);
-}
+#include "background.h"
 
 int main(int argc, char **argv) {
     static const int protocols[] = {PPP_IP, PPP_IPV6};
@@ -39,7 +32,6 @@ int main(int argc, char **argv) {
     struct pppoe_addr end = {0};
     unsigned char *mac = end.remote;
     int channel, number, attached, unit, flags = 0;
-    pid_t child;
 
     if (argc != 5 || sscanf(argv[3], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2,
                             mac + 3, mac + 4, mac + 5) != 6)
@@ -65,13 +57,6 @@ int main(int argc, char **argv) {
     }
     must(ioctl(unit, PPPIOCSFLAGS, &flags) == 0, "PPPIOCSFLAGS"); /* no compression */
 
-    child = fork();
-    must(child >= 0, "fork");
-    if (child) {
-        printf("%d\n", child);
-        return 0;
-    }
-    must(freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr), "/dev/null");
-    alarm(PATIENCE);
+    to_background();
     return pause();
 }

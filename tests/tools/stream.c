@@ -30,23 +30,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "background.h"
+
 /* linux/udp.h and linux/sctp.h */
 #define SEGMENT_OPTION 103
 #define GRO_OPTION     104
 #define SCTP_NODELAY   3
 
-/* Seconds after which a program gives up: one that sends, one in the background. */
-#define PATIENCE        60
-#define SERVER_PATIENCE 900
+#define PATIENCE 60 /* seconds after which one that sends gives up */
 
 static char data[256 * 1024];
-
-static void must(int good, const char *what) {
-    if (good)
-        return;
-    perror(what);
-    exit(1);
-}
 
 union address {
     struct sockaddr any;
@@ -88,19 +81,6 @@ static int bound(const char *transport, const union address *like, const char *p
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
     must(bind(fd, &here.any, length_of(&here)) == 0, "bind");
     return fd;
-}
-
-/* The caller of the program continues, this process stays. */
-static void to_background(void) {
-    pid_t child = fork();
-
-    must(child >= 0, "fork");
-    if (child) {
-        printf("%d\n", child);
-        exit(0);
-    }
-    must(freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr), "/dev/null");
-    alarm(SERVER_PATIENCE);
 }
 
 static int serve(const char *transport, const char *port) {

@@ -28,14 +28,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define PATIENCE 900 /* seconds; it does not outlive a test that hangs */
-
-static void must(int good, const char *what) {
-    if (good)
-        return;
-    perror(what);
-    exit(1);
-}
+#include "background.h"
 
 /* From where the IP header is; nobody's addresses: it ends behind the hook. */
 static void build(unsigned char *packet, size_t size, int family, unsigned source,
@@ -92,7 +85,6 @@ int main(int argc, char **argv) {
     struct ifreq request = {0};
     int device, tap;
     sigset_t signals;
-    pid_t child;
 
     if (argc < 7 || argc > 8 || strtoul(argv[6], NULL, 10) > 1500 ||
         strtoul(argv[6], NULL, 10) < 48)
@@ -107,14 +99,7 @@ int main(int argc, char **argv) {
     sigaddset(&signals, SIGUSR1);
     sigaddset(&signals, SIGUSR2);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    child = fork();
-    must(child >= 0, "fork");
-    if (child) {
-        printf("%d\n", child);
-        return 0;
-    }
-    must(freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr), "/dev/null");
-    alarm(PATIENCE);
+    to_background();
 
     struct pollfd fds[] = {{.fd = device, .events = POLLIN},
                            {.fd = signalfd(-1, &signals, 0), .events = POLLIN}};
