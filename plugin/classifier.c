@@ -116,9 +116,7 @@ static int load_object(struct classifier *classifier, struct tc_portbytes_bpf *o
             error = bpf_map__reuse_fd(maps[i], classifier->maps[i]);
     if (!error && classifier->maps[MAP_ROWS] < 0) {
         example = make_counters_map(&classifier->settings);
-        error = example < 0 ? example : bpf_map__set_inner_map_fd(object->maps.rows, example);
-        if (!error)
-            error = prepare_rows(object->maps.rows);
+        error = example < 0 ? example : prepare_rows(object->maps.rows, example);
     }
     if (!error)
         error = tc_portbytes_bpf__load(object);

@@ -586,9 +586,7 @@ static void load(const char *count_by) {
                          SLOTS * (lanes + 1), &opts);
     if (row < 0)
         die("making a row: %s", strerror(errno));
-    err = bpf_map__set_inner_map_fd(skel->maps.rows, row);
-    if (err == 0)
-        err = prepare_rows(skel->maps.rows);
+    err = prepare_rows(skel->maps.rows, row);
     if (err == 0)
         err = tc_portbytes_bpf__load(skel);
     if (err != 0)

@@ -130,9 +130,7 @@ static void load_object(struct tc_portbytes_bpf *skel, const struct tc_portbytes
         if (!err)
             err = bpf_map__reuse_fd(skel->maps.bss, bpf_map__fd(first->maps.bss));
     } else {
-        err = bpf_map__set_inner_map_fd(skel->maps.rows, like.map);
-        if (!err)
-            err = prepare_rows(skel->maps.rows);
+        err = prepare_rows(skel->maps.rows, like.map);
     }
     if (!err)
         err = tc_portbytes_bpf__load(skel);
