@@ -25,7 +25,7 @@
 #   architectures
 #             only if named: cross builds for Debian's other architectures, their unit tests by
 #             qemu-user, packets and system tests on their kernels; PB_ARCHITECTURES selects, e.g.
-#             "arm64 s390x" (trixie's), or "6.1-s390x" (bookworm's)
+#             "arm64 s390x" (trixie's), "6.1-s390x" (bookworm's) or "7.3-s390x" (sid's)
 #   compilers only if named: the packets past the classifier of each compiler on each kernel
 #   dist      make distcheck
 #   soak      everything at once for PB_SOAK (10) minutes: does anything add up?
@@ -284,7 +284,7 @@ layer_kernels() {
 
 layer_architectures() {
     local one series=()
-    for one in ${PB_ARCHITECTURES:-arm64 armhf s390x riscv64 ppc64el}; do
+    for one in ${PB_ARCHITECTURES:-arm64 armhf riscv64 7.3-s390x 7.3-ppc64el}; do
         case $one in
         *-*) series+=("$one") ;;
         *) series+=("6.12-$one") ;;
@@ -292,7 +292,7 @@ layer_architectures() {
     done
     # Guests of some architectures have no JIT compiler for BPF: the classifier is interpreted.
     PB_KERNELS=${series[*]} PB_UNIT=1 PB_BOOT_TIMEOUT=7200 PB_SCRIPT_TIMEOUT=1800 \
-        PB_SCRIPTS="system/{count,recycle,persist}.sh kernels/packets.sh" \
+        PB_SCRIPTS="system/{count,recycle,persist}.sh kernels/{atomics,packets}.sh" \
         run_once architectures "$tests/kernels/run.sh"
 }
 

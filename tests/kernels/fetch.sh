@@ -117,7 +117,7 @@ write_sources() {
         for release in "${releases[@]}"; do
             source_entry "$mirror" "$release"
             # without it the kernels are those of the last point release
-            [[ -z $security ]] || source_entry "$security" "$release-security"
+            [[ -z $security || $release == sid ]] || source_entry "$security" "$release-security"
         done
         [[ $arch != amd64 ]] || source_entry "$mirror" "${backports[*]}"
     } >"$apt_dir/sources/kernels.sources"
@@ -257,9 +257,9 @@ flock 9
 work=$(mktemp -d "$kernels_cache/.new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# use_lists SERIES: from now on apt is for its architecture, and release if that is another. One release that cannot be had must not
-# take the others along: whatever did come is used, and the reason is looked up for the series
-# that miss.
+# use_lists SERIES: from now on apt is for its architecture, and release if that is another. One
+# release that cannot be had must not take the others along: whatever did come is used, and the
+# reason is looked up for the series that miss.
 use_lists() {
     arch=$(architecture "$1")
     apt_dir=$kernels_cache/apt

@@ -38,12 +38,13 @@ ppc64el) triplet=powerpc64le-linux-gnu emulator=qemu-ppc64le ;;
 esac
 case $release in
 bookworm) clang=clang-14 qemu=qemu-user-static emulator+=-static ;;
+sid) clang=clang-21 qemu=qemu-user ;;
 *) clang=clang-19 qemu=qemu-user ;; # static, too
 esac
 packages=("$clang" bpftool libbpf-dev make pkgconf "gcc-$triplet"
     libbpf-dev:"$arch" libelf-dev:"$arch" libmnl-dev:"$arch")
 bpftool=bpftool unpacked=(collectd-dev)
-if [ "$arch" = s390x ]; then
+if [ "$arch" = s390x ] && [ "$release" != sid ]; then
     # bpftool makes objects of its own byte order only, before 7.6: the one of s390x is run.
     packages+=("$qemu" libcap2:s390x)
     unpacked+=(bpftool:s390x)

@@ -18,6 +18,7 @@ foreign() { [[ $(architecture "$1") != amd64 ]]; }
 release() {
     case $1 in
     6.1-*) echo bookworm ;;
+    7.*) echo sid ;;
     *) echo trixie ;;
     esac
 }

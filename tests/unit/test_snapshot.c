@@ -579,13 +579,14 @@ static bool is_damaged(void) {
            !ledger_saved_is_valid(&damaged.policy, damaged.ledger);
 }
 
-/* Writes a word of `size` bytes, and back. */
+/* Writes a word of 1, 4 or 8 bytes, and back. */
 static bool is_refused(void *at, __u64 value, size_t size) {
-    char before[sizeof(value)];
+    unsigned char before[sizeof(value)], low = (unsigned char)value;
+    __u32 half = (__u32)value;
     bool refused;
 
     memcpy(before, at, size);
-    memcpy(at, &value, size);
+    memcpy(at, size == 8 ? (void *)&value : size == 4 ? (void *)&half : &low, size);
     refused = is_damaged();
     memcpy(at, before, size);
     return refused;
