@@ -49,6 +49,9 @@ usage() {
 # see deb-version(7) on "~".
 declare -A suffixes=([bookworm]='~deb12u1' [trixie]='~deb13u1' [sid]='')
 
+# For root, too, with mounts and processes of its own: none is left when it is ended halfway.
+mmdebstrap=(mmdebstrap --mode=unshare)
+
 # ---- systems ----
 
 # Sets apt_options: of this machine's apt, what says how to reach the mirror.
@@ -85,9 +88,10 @@ make_system() {
     [ -z "$(find "$systems" -maxdepth 1 -name "${system##*/}" -mtime -7)" ] || return 0
     rm -f "$systems/$1-$2"-*.tar*
     say "$1:$2: making a system"
-    mmdebstrap --variant=apt --format=tar --architectures="$architectures" "${apt_options[@]}" \
-        --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    "${mmdebstrap[@]}" --variant=apt --format=tar "${apt_options[@]}" \
+        --architectures="$architectures" --dpkgopt=force-unsafe-io \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook="copy-in $(printf %q "$source/debian") /build" \
         --setup-hook='mkdir "$1/build"' "${hooks[@]/#/--customize-hook=}" \
         "$1" "$system.new" "$mirror" >"$log" 2>&1 </dev/null || fail "$1:$2: no system"
@@ -122,9 +126,10 @@ set_version() {
     author=$(sed -n '/^ -- /{s/^ -- \(.*>\)  .*/\1/p;q}' "$work/changelog")
     date=$(sed -n '/^ -- /{s/.*>  //p;q}' "$work/changelog")
     {
-        [ -z "${suffixes[$1]}" ] || printf '%s (%s) %s; urgency=medium\n\n  * %s\n\n -- %s  %s\n\n' \
-            "$name" "$version${suffixes[$1]}" "$1" "Built for $1." \
-            "$author" "$(date -uR -d "$date + 1 second")"
+        [ -z "${suffixes[$1]}" ] ||
+            printf '%s (%s) %s; urgency=medium\n\n  * %s\n\n -- %s  %s\n\n' \
+                "$name" "$version${suffixes[$1]}" "$1" "Built for $1." \
+                "$author" "$(date -uR -d "$date + 1 second")"
         cat "$work/changelog"
     } >"$source/debian/changelog"
 }
@@ -142,7 +147,7 @@ build() {
     log=$pool/$1-$2.build
     # No suite is installed: a copy of the system is unpacked, used and removed. The build has no
     # privileges, and nothing of this machine's environment.
-    mmdebstrap --variant=custom --format=null --skip=update,cleanup \
+    "${mmdebstrap[@]}" --variant=custom --format=null --skip=update,cleanup \
         --setup-hook='tar -C "$1" --exclude="./dev/*" -x <&3' \
         --customize-hook="copy-in $(printf %q "$source") /build" \
         --customize-hook="chroot \"\$1\" chown -R 65534:65534 /build" \
