@@ -147,7 +147,8 @@ pins() { inside "$clean" find /sys/fs/bpf -mindepth 1 ! -name '*.debug' | sort; 
 # left_over: what has the plugin's name, but for what collectd stored and logged, and apt fetched
 left_over() {
     find "$clean" -xdev \( -path "$clean/var/lib/collectd" -o -path "$clean/var/log" -o \
-        -path "$clean/var/cache/apt" -o -path "$clean/root" \) -prune -o -name '*portbytes*' -printf '/%P\n' | sort
+        -path "$clean/var/cache/apt" -o -path "$clean/root" \) -prune -o \
+        -name '*portbytes*' -printf '/%P\n' | sort
 }
 
 # ---- the way ----
