@@ -41,9 +41,11 @@ write_config() {
     } >"$work/conf"
 }
 
-# plugin_said: what the plugin said, but for what it doesn't count by default
+# plugin_said: what the plugin said, but for what it doesn't count by default, and how far a start
+# is, which depends on the machine
 plugin_said() {
-    sed -n 's/.*tc_portbytes plugin: //p' "$work/log" | grep -v '^not counted by default: '
+    sed -n 's/.*tc_portbytes plugin: //p' "$work/log" |
+        grep -v -e '^not counted by default: ' -e ' interfaces are attached[.;]'
 }
 
 # logged TEXT: how many lines of the log have it
