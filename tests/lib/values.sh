@@ -14,14 +14,18 @@ reads() {
     }
 }
 
+# attached_all: or those that can be, for want of descriptors
+attached_all() {
+    ! has_logged "the others follow." || has_logged "interfaces are attached." ||
+        has_logged "are not counted"
+}
+
 # settle: until all that was sent is counted and stored. That takes two reads: a new series first
 # reports 0, one that returns its old total. And on a slow machine not all interfaces are attached,
 # or read if they were pinned, when collectd begins to read.
 settle() {
     delivered
-    if has_logged "the others follow."; then
-        wait_for 180 has_logged "interfaces are attached."
-    fi
+    wait_for 60 attached_all
     reads 2
 }
 
