@@ -24,7 +24,8 @@ carried in that time.
   --dir DIR            where collectd's RRD files are [/var/lib/collectd/rrd]
   --host HOST          whose [the only one there]
   --interface NAME     which interface [the only one there]
-  --from, --to TIME    as rrdtool takes it: -6h, "10:00 20261103", 1794000000 [-1d to now]
+  --from, --to TIME    as rrdtool takes it: -6h, -30min (m is months), "10:00 20261103",
+                       1794000000 [-1d to now]
   --top N              ports and groups with an area of their own, 1 to 10 [8]; the rest is
                        one area, and so are the ephemeral ranges and what the plugin calls other
   --packets            packets in place of bits
