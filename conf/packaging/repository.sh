@@ -13,7 +13,7 @@
 #   --key KEY      signs by this key of gpg's keyring, and puts its public part into
 #                  DIRECTORY/tc_portbytes.gpg; without it apt accepts the repository only as
 #                  [trusted=yes]
-#   --mirror URL   where Debian's packages are [that of this machine, else deb.debian.org]
+#   --mirror URL   where Debian's packages are [where this machine's apt has them]
 #   --systems DIR  keeps the systems there (1 GB each) and takes those of the last 7 days; they
 #                  are made and removed otherwise
 #
@@ -66,7 +66,7 @@ find_mirror() {
     [ -n "$mirror" ] ||
         mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
             'Label: Debian' | head -n 1)
-    mirror=${mirror:-http://deb.debian.org/debian}
+    [ -n "$mirror" ] || die "this machine's apt names no mirror of Debian; --mirror gives one."
 }
 
 # make_system RELEASE ARCHITECTURE: sets system, a tarball of one that has what debian/control
