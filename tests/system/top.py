@@ -153,6 +153,8 @@ class Terminal:
         self.seen = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            for number in (signal.SIGINT, signal.SIGHUP):  # nohup ignores them
+                signal.signal(number, signal.SIG_DFL)
             self.resize(0, rows, columns)
             for name in "LINES", "COLUMNS":
                 os.environ.pop(name, None)
