@@ -355,8 +355,10 @@ static void test_lane(__u32 lanes, int number, __u32 lane, const char *what) {
     publish(skel, LOOPBACK, &row);
     pin(number);
     run_all_ways(skel, 0);
-    ok(in_slot(&row, SLOTS * lane + OURS) == WAYS && in_all(&row) == WAYS,
-       "with `lanes` %u CPU %d counts in %s", lanes, number, what);
+    if (!ok(in_slot(&row, SLOTS * lane + OURS) == WAYS && in_all(&row) == WAYS,
+            "with `lanes` %u CPU %d counts in %s", lanes, number, what))
+        for (__u32 i = 0; i <= lanes; i++)
+            diag("lane %u has %llu", i, in_slot(&row, SLOTS * i + OURS));
     drop_row(&row);
     tc_portbytes_bpf__destroy(skel);
 }
