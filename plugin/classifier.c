@@ -43,16 +43,16 @@ __u32 classifier_lanes(void) {
 }
 
 /*
- * On 32-bit machines (a 64-bit kernel below a 32-bit collectd is taken for one), and on PREEMPT_RT,
- * which the kernel says in its version (init/Makefile, scripts/mkcompile_h before 6.1).
- * /sys/kernel/realtime is only in the patches for it. Before 6.18, and with
- * PREEMPT_RT_NEEDS_BH_LOCK, plain adds would do there, but that isn't told.
+ * A 64-bit kernel below a 32-bit collectd is taken for a 32-bit one. PREEMPT_RT is in the kernel's
+ * version (init/Makefile, scripts/mkcompile_h before 6.1); /sys/kernel/realtime only in the patches
+ * for it. Before 6.18, and with PREEMPT_RT_NEEDS_BH_LOCK, plain adds would do, but that isn't told.
  */
 bool classifier_needs_atomics(void) {
     struct utsname system;
 
     return sizeof(long) < sizeof(__u64) ||
-           (uname(&system) == 0 && strstr(system.version, "PREEMPT_RT"));
+           (uname(&system) == 0 &&
+            (strstr(system.version, "PREEMPT_RT") || !strcmp(system.machine, "riscv64")));
 }
 
 /*

@@ -34,7 +34,8 @@ __u32 classifier_lanes(void);
 /*
  * Whether atomic_adds are needed: this kernel may interrupt a program to run another one on the
  * same CPU, in the middle of an add, so that counts would be lost; or it stores 8 bytes in halves,
- * between which user space could read them.
+ * between which user space could read them; or all CPUs count in lane 0, as riscv64's do (seen on
+ * 6.12) while its JIT compiler is off, Debian's default: bpf_get_smp_processor_id() is 0 then.
  */
 bool classifier_needs_atomics(void);
 

@@ -27,6 +27,7 @@ why=
 [[ $(uname -v) != *PREEMPT_RT* ]] || why="the kernel is PREEMPT_RT"
 # EI_CLASS, see elf(5): 1 is ELFCLASS32
 [ "$(od -An -tu1 -j4 -N1 "$PB_PLUGIN" | tr -d ' ')" != 1 ] || why="the machine has 32 bits"
+[ "$(uname -m)" != riscv64 ] || why="its CPUs may share a lane"
 
 make_namespaces
 make_veth 0
