@@ -106,7 +106,8 @@ static __always_inline void add_shared(struct pb_counters *counter, struct wire 
  * them at a time, and adding takes no atomics. But on PREEMPT_RT that is so only while disabling
  * them takes a lock for each CPU: from Linux 6.18 on, without PREEMPT_RT_NEEDS_BH_LOCK
  * (3253cb49cbad), another task can run a program in the middle of an add. And on a 32-bit machine
- * one is stored in halves, between which user space could read it; an atomic add is not.
+ * one is stored in halves, between which user space could read it; an atomic add is not. On riscv64
+ * the lane may not be this CPU's alone: bpf_get_smp_processor_id() was seen to be 0 on all.
  */
 static __always_inline void add(struct pb_counters *counter, struct wire wire, __u32 egress) {
     if (atomic_adds) {

@@ -51,16 +51,21 @@ make_base() {
     touch "$cache/base.complete"
 }
 
+# lock_cache RELEASE: sets cache, where the systems of that release are kept, for this process alone
+lock_cache() {
+    command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
+    use_cache "packages/$1" || skip_all "PB_CACHE: $refusal"
+    chmod 700 "$cache"
+    exec 9>"$cache/lock"
+    flock 9 # two runs would disturb each other
+}
+
 # open_compilers RELEASE: sets and opens system, a clean one that is kept for compiling in. While
 # something is installed in it there must be no $cache/clang.complete: what was cut short would
 # disturb the next run. The caller's skip_all says why there is none.
 open_compilers() {
-    command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
-    use_cache "packages/$1" || skip_all "PB_CACHE: $refusal"
+    lock_cache "$1"
     system=$cache/clang
-    chmod 700 "$cache"
-    exec 9>"$cache/lock"
-    flock 9 # two runs would disturb each other
     make_base "$1"
     if ! [ -e "$cache/clang.complete" ]; then
         rm -rf "$system"
@@ -156,12 +161,8 @@ left_over() {
 # on_release RELEASE COMMAND: a whole test; the command has the base of that release, an
 # interface a0 and the tarball
 on_release() {
-    command -v apt-get >/dev/null || skip_all "only Debian and its like make Debian systems"
-    use_cache "packages/$1" || skip_all "PB_CACHE: $refusal"
+    lock_cache "$1"
     build=$cache/build
-    chmod 700 "$cache"
-    exec 9>"$cache/lock"
-    flock 9 # two runs would disturb each other
     version=$(sed -n 's/^VERSION = //p' "$PB_BUILD/Makefile")
     tree=tc_portbytes-$version
     make_base "$1" && make_namespaces && make_veth 0 &&

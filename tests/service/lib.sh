@@ -17,11 +17,8 @@ service_packages=(systemd collectd libbpf1 libelf1 libmnl0 libmicrohttpd12 libpr
 
 # make_service RELEASE: sets made, such a system in the cache. Others start from a copy.
 make_service() {
-    use_cache "packages/$1" || skip_all "PB_CACHE: $refusal"
+    lock_cache "$1"
     made=$cache/service
-    chmod 700 "$cache"
-    exec 9>"$cache/lock"
-    flock 9 # as tests/packages do
     make_base "$1"
     if ! [ "$(cat "$made.complete" 2>/dev/null)" = "${service_packages[*]}" ]; then
         rm -rf "$made" "$made.complete" "$work/opened-service" # which another release has made
